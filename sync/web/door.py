@@ -1,0 +1,59 @@
+"""What the door needs from the rest of the program, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.call import Incoming
+from sync.json_value import Json
+
+DEFAULT_SOURCE = "default"
+"""The source of everything where no write keys are configured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much is taken in. The sizes are Segment's (HTTP API, 2025-11), and count before and after decompression."""
+
+    call_bytes: int = 32 * 1024
+    batch_bytes: int = 500 * 1024
+    body_seconds: float = 30.0
+    """In which a body must have arrived in full."""
+    waiting_bytes: int = 32 * 1024 * 1024
+    """Of all bodies that are being read or written at one time; memory in use is a few times that. Beyond it, 429."""
+    waiting_calls: int = 50_000
+    """Read and not yet durable. Beyond it, 429."""
+    calls_at_once: int = 5_000
+    """Given to `accept` in one go; a single request may exceed it."""
+    behind_seconds: int = 1
+    """After which a sender that got 429 may come again."""
+    away_seconds: int = 5
+    """After which a sender that got 503 may come again."""
+    stop_seconds: float = 20.0
+    """In which what has been read must become durable once the program stops."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """Whether the program can do its work."""
+
+    ready: bool
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """Shown to whoever asks, so nothing that only an operator may know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """What the door needs from the rest of the program."""
+
+    accept: Callable[[Sequence[Incoming]], None]
+    """Make everything durable in one transaction, or raise and keep nothing: `Unreachable` where it is worth coming again. Called
+    from one thread, for many requests at once; may take its time."""
+    clock: Callable[[], datetime]
+    health: Callable[[], Health]
+    """May block; called from a thread of its own."""
+    sources: Mapping[str, str] | None = field(default=None, repr=False)
+    """Write key by the source's name. None takes any key, as the source `default`: for loopback only."""
+    limits: Limits = Limits()
