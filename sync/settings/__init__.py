@@ -1,0 +1,28 @@
+"""Settings: what the environment, a `.env` file and secret files say, as one frozen record.
+
+    environment ─┐
+    .env         ├─▶ read ──▶ Settings
+    …_FILE       ┘      └───▶ InvalidSettings(faults)
+
+Knows which variables there are, what each may be, and where each value came from. Does not know what they are used for.
+"""
+
+from sync.settings.reader import DOTENV, InvalidSettings, SettingFault, from_folder, read
+from sync.settings.record import Origin, Settings, Shown, describe
+from sync.settings.values import is_loopback
+from sync.settings.variables import VARIABLES, Variable
+
+__all__ = [
+    "DOTENV",
+    "VARIABLES",
+    "InvalidSettings",
+    "Origin",
+    "SettingFault",
+    "Settings",
+    "Shown",
+    "Variable",
+    "describe",
+    "from_folder",
+    "is_loopback",
+    "read",
+]

@@ -1,0 +1,180 @@
+"""What a setting may be: from the text of a variable to a value.
+
+Every function takes a text that is not empty and has no white space around it, and raises ValueError with what was expected. The
+text itself is never repeated: a key may have been pasted into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+_SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_DATABASE: Final = "expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+_POSTGRESQL: Final = ("postgresql+psycopg", "postgresql", "postgres")
+
+
+def switch(text: str) -> bool:
+    """Read 0 or 1, or a word for them."""
+    try:
+        return _SWITCH[text.lower()]
+    except KeyError:
+        raise ValueError("expected 0 or 1") from None
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers within bounds, both included."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def rate(text: str) -> float:
+    """Read a number of requests per second, above 0."""
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
+        raise ValueError("expected requests per second, a number above 0 such as 10 or 0.5")
+    return float(text)
+
+
+def path(text: str) -> Path:
+    """Read the path of a file or folder; one that is relative starts at the working directory."""
+    if "\0" in text:
+        raise ValueError("expected the path of a file or folder")
+    return Path(text)
+
+
+def secret(text: str) -> str:
+    """Read a key or token, which goes into an HTTP header: visible ASCII characters, no blanks."""
+    if not re.fullmatch(r"[!-~]{1,4096}", text):
+        raise ValueError("expected a key of visible ASCII characters, without blanks")
+    return text
+
+
+def space(text: str) -> str:
+    """Read the id of a space, which is a part of a URL's path."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("expected letters, digits, _ and -, at most 64 of them")
+    return text
+
+
+def host(text: str) -> str:
+    """Read an address to listen on: a host name, an IPv4 or an IPv6 address, without scheme and port."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if _is_address(bare) or re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})", text):
+        return bare
+    raise ValueError("expected a host name or an IP address, such as 127.0.0.1 or 0.0.0.0, without scheme and port")
+
+
+def is_loopback(name: str) -> bool:
+    """Say whether a host can be reached from this machine only."""
+    if _is_address(name):
+        return ip_address(name).is_loopback
+    return name.lower() == "localhost"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def write_keys(text: str) -> Mapping[str, str]:
+    """Read `name=key,name=key` (line breaks do for commas) as write keys by the names of their sources."""
+    pairs = [pair.strip() for pair in re.split(r"[,\n]", text) if pair.strip()]
+    found: dict[str, str] = {}
+    for number, pair in enumerate(pairs, 1):
+        name, _, key = pair.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name.strip()) or not re.fullmatch(r"[!-9;-~]{1,256}", key.strip()):
+            raise ValueError(f"expected name=key,name=key; number {number} is not of that form")
+        if name.strip() in found:
+            raise ValueError(f"two sources are called {name.strip()}; give each its own name")
+        if key.strip() in found.values():
+            raise ValueError(f"number {number} has the write key of another source; give each its own key")
+        found[name.strip()] = key.strip()
+    if not found:
+        raise ValueError("expected name=key,name=key")
+    return MappingProxyType(found)
+
+
+def base_url(text: str) -> str:
+    """Read the base URL of an API; comes back without a slash at its end."""
+    parts = _web_url(text, "https://api.example.com")
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise ValueError("expected a base URL without ? and #")
+    return text.rstrip("/")
+
+
+def page_url(text: str) -> str:
+    """Read the absolute URL of a page."""
+    _web_url(text, "https://app.example.com/")
+    return text
+
+
+def is_plain_to_elsewhere(url: str) -> bool:
+    """Say whether what is sent to this URL could be read on the way: plain HTTP, and not to this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _web_url(text: str, example: str) -> SplitResult:
+    expected = ValueError(f"expected an absolute http or https URL, such as {example}")
+    try:
+        parts = urlsplit(text)
+        usable = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and bool(re.fullmatch(r"[!-~]+", text))
+        )
+    except ValueError:
+        raise expected from None
+    if "@" in parts.netloc:
+        raise ValueError("expected a URL without a user name or password")
+    if not usable:
+        raise expected
+    return parts
+
+
+def database_url(text: str) -> str:
+    """Read the URL of the store; any spelling of PostgreSQL comes back as `postgresql+psycopg://`."""
+    url = _parsed(text)
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        _check_sqlite(url)
+        return text
+    if url.drivername in _POSTGRESQL:
+        return f"postgresql+psycopg://{text.partition('://')[2]}"
+    raise ValueError(f"{_DATABASE}; other databases and drivers are not supported")
+
+
+def _parsed(text: str) -> URL:
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError(_DATABASE) from None
+
+
+def _check_sqlite(url: URL) -> None:
+    if not url.database or ":memory:" in url.database or "memory" in url.query.get("mode", ""):
+        raise ValueError(
+            "expected a file, sqlite:///FILE; a SQLite database in memory is forgotten at the end, and what was sent to Moesif with it"
+        )
+    if url.host or url.username:
+        raise ValueError("expected sqlite:///FILE with three slashes, four for an absolute path")
+
+
+def masked_database_url(url: str) -> str:
+    """Return the URL of a store without its password, wherever it stands."""
+    parsed = make_url(url)
+    secrets = {name: "hidden" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(secrets).render_as_string(hide_password=True)

@@ -1,0 +1,157 @@
+"""The variables: one table, from which settings are read, shown and documented.
+
+Knows each variable's name, default, meaning and reader. `personas-sync config`, `.env.example` and the documentation print this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sync.settings import values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variable:
+    """One environment variable."""
+
+    name: str
+    meaning: str
+    """Sentences, for people."""
+    read: Callable[[str], object]
+    """From a text that is not empty; raises ValueError with what was expected."""
+    default: str | None = None
+    """Text, as somebody would write it; None where there is no value without one."""
+    secret: bool = False
+    """Masked wherever it is shown, and may be given as a file, in the variable `file_name`."""
+    example: str | None = None
+    """What to write into `.env.example` where there is no default."""
+
+    @property
+    def field(self) -> str:
+        """Return the name of the field of `Settings`."""
+        return self.name.removeprefix("SYNC_").lower()
+
+    @property
+    def file_name(self) -> str | None:
+        """Return the variable that names a file with the value; None where there is none."""
+        return f"{self.name}_FILE" if self.secret else None
+
+
+VARIABLES: Final = (
+    Variable(
+        name="SYNC_DATABASE_URL",
+        default="sqlite:///personas.db",
+        meaning="The store: sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE.",
+        read=values.database_url,
+        secret=True,
+    ),
+    Variable(
+        name="SYNC_DEFINITIONS",
+        default="personas.yaml",
+        meaning="The definitions file, or a folder of *.yaml.",
+        read=values.path,
+    ),
+    Variable(
+        name="SYNC_MOESIF_APPLICATION_ID",
+        meaning="The API key: Moesif's Collector Application Id. Without it nothing is sent.",
+        read=values.secret,
+        secret=True,
+        example="",
+    ),
+    Variable(
+        name="SYNC_MOESIF_URL",
+        default="https://api.moesif.net",
+        meaning="Base URL of Moesif's collector.",
+        read=values.base_url,
+    ),
+    Variable(
+        name="SYNC_MOESIF_MANAGEMENT_KEY",
+        meaning="Moesif's Management API key, for reading back what Moesif holds.",
+        read=values.secret,
+        secret=True,
+        example="",
+    ),
+    Variable(
+        name="SYNC_MOESIF_MANAGEMENT_URL",
+        default="https://api.moesif.com",
+        meaning="Base URL of Moesif's Management API.",
+        read=values.base_url,
+    ),
+    Variable(
+        name="SYNC_WRITE_KEYS",
+        meaning="The sources and their write keys. Without any, serve listens on loopback only and accepts any key.",
+        read=values.write_keys,
+        secret=True,
+        example="web=KEY,server=KEY",
+    ),
+    Variable(
+        name="SYNC_API_TOKEN",
+        meaning="Bearer token (and Basic user name) for the query API, the pages and control. Without it they are served on loopback only.",
+        read=values.secret,
+        secret=True,
+        example="",
+    ),
+    Variable(
+        name="SYNC_HOST",
+        default="127.0.0.1",
+        meaning="The address on which serve listens.",
+        read=values.host,
+    ),
+    Variable(
+        name="SYNC_PORT",
+        default="8400",
+        meaning="The port on which serve listens; 0 takes a free one.",
+        read=values.whole(0, 65_535),
+    ),
+    Variable(
+        name="SYNC_SPACE",
+        default="default",
+        meaning="The id of the space, in the Profile API's paths and in the identify calls of audiences.",
+        read=values.space,
+    ),
+    Variable(
+        name="SYNC_FORWARD_PAGES",
+        default="0",
+        meaning="1 forwards page and screen calls too, as user actions.",
+        read=values.switch,
+    ),
+    Variable(
+        name="SYNC_FORWARD_ANONYMOUS",
+        default="0",
+        meaning="1 forwards calls without a userId too.",
+        read=values.switch,
+    ),
+    Variable(
+        name="SYNC_REQUEST_URI",
+        default="https://personas-sync.invalid/",
+        meaning="The request.uri of an action whose call names no page; Moesif wants one.",
+        read=values.page_url,
+    ),
+    Variable(
+        name="SYNC_MOESIF_BATCH",
+        default="100",
+        meaning="Updates or actions in one request to Moesif, at most.",
+        read=values.whole(1, 1_000),
+    ),
+    Variable(
+        name="SYNC_MOESIF_CONNECTIONS",
+        default="4",
+        meaning="Requests to Moesif at the same time, for users, actions and companies each.",
+        read=values.whole(1, 32),
+    ),
+    Variable(
+        name="SYNC_MOESIF_RATE",
+        meaning="Requests to Moesif per second, at most. Without it there is no limit.",
+        read=values.rate,
+        example="10",
+    ),
+    Variable(
+        name="SYNC_ALLOW_PLAIN_HTTP",
+        default="0",
+        meaning="1 allows a plain http URL of Moesif that leads to another machine; keys and users can then be read on the way.",
+        read=values.switch,
+    ),
+)
+"""In the order in which they are shown."""
