@@ -1,0 +1,252 @@
+"""One exchange over HTTP: a request out, a status and a short body back, or how far it got.
+
+Knows sockets, time-outs and requests. Does not know Moesif. The points that requests leaves open and this module settles:
+
+  * its time-outs are per read, so a server that drips bytes can hold a call for ever: a watch cuts the socket at a deadline;
+  * a failure does not say whether anything was sent: the connection notes it;
+  * it follows redirects, taking our headers along, and reads a redirect's body even if told not to follow: it never does here;
+  * it obeys proxies, certificates and netrc from the environment, and keeps cookies: not here;
+  * an answer may be endless, or a megabyte that unpacks to a gigabyte: no more is read than needed, and nothing unpacked;
+  * a Session is not safe among threads: there is one to each.
+
+What stays outside the deadline is looking up the host's name, which no library can interrupt. And an answer that breaks off
+among its headers counts by its status, because Python's reader takes their sudden end for the end.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
+
+ANSWER_BYTES: Final = 16_384
+"""How much of an answer is read. A collector's is empty; a fault's first page is enough to say what it is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How long an exchange may take, in seconds."""
+
+    connect: float = 5.0
+    """For each address that the host's name stands for."""
+    read: float = 10.0
+    """Between two pieces of the answer."""
+    total: float = 30.0
+    """From the first step to the last byte. A lease on what is sent must last longer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    """At most `ANSWER_BYTES` of it, not decompressed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotSent:
+    """Nothing of the request left this machine."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotAnswered:
+    """Something was sent, and no whole answer came."""
+
+    reason: str
+
+
+class Wire:
+    """Carries requests. Safe to share among threads."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._of_thread = threading.local()
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | NotSent | NotAnswered:
+        """Make one attempt. Never raises for anything that the network does, or that the other side says."""
+        with _watched(self._limits.total) as watch:
+            try:
+                answer = self._exchange(method, url, headers, body)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                return watch.failure(error)
+            # An answer without a length ends where the connection does, and that may have been the watch's doing.
+            return NotAnswered(reason=_TOO_LONG) if watch.cut else answer
+
+    def close(self) -> None:
+        """Close the connections of all threads. Asking again opens new ones."""
+        with self._lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.close()
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        limits = self._limits
+        with self._session().request(
+            method,
+            url,
+            headers=dict(headers),
+            data=body,
+            timeout=(min(limits.connect, limits.total), min(limits.read, limits.total)),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return Answer(status=response.status_code, headers=response.headers, body=_body(response))
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._of_thread, "session", None)
+        if session is None:
+            session = self._of_thread.session = _Session()
+            with self._lock:
+                self._sessions.add(session)
+        return session
+
+
+_TOO_LONG: Final = "no whole answer within the time allowed"
+
+
+class _Watch:
+    """Follows one exchange, and ends it if it takes too long."""
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.sent = False
+        self.cut = False
+        self.over = False
+        self._lock = threading.Lock()
+
+    def begin(self, connection: socket.socket) -> None:
+        """Note that something is about to be sent. Raises TimeoutError if finding the other side has taken all the time."""
+        with self._lock:
+            if self.cut:
+                raise TimeoutError
+            self.socket = connection
+            self.sent = True
+
+    def cut_off(self) -> None:
+        with self._lock:
+            # Once the exchange is over the connection belongs to the next one.
+            if self.over:
+                return
+            self.cut = True
+            if self.socket is not None:
+                _shut(self.socket)
+
+    def finish(self) -> None:
+        with self._lock:
+            self.over = True
+
+    def failure(self, error: Exception) -> NotSent | NotAnswered:
+        if not self.sent:
+            return NotSent(reason=_why_not_sent(error))
+        if self.cut:
+            return NotAnswered(reason=_TOO_LONG)
+        if isinstance(error, requests.Timeout | ReadTimeoutError):
+            return NotAnswered(reason="no answer in time")
+        return NotAnswered(reason="the connection broke before the whole answer came")
+
+
+class _UnderWay(threading.local):
+    watch: _Watch | None = None
+
+
+_under_way = _UnderWay()
+
+
+@contextmanager
+def _watched(seconds: float) -> Iterator[_Watch]:
+    watch = _Watch()
+    timer = threading.Timer(seconds, watch.cut_off)
+    timer.daemon = True
+    timer.start()
+    _under_way.watch = watch
+    try:
+        yield watch
+    finally:
+        _under_way.watch = None
+        watch.finish()
+        timer.cancel()
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        # Not the TLS socket's own method, which takes the keys away from the thread that is reading.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other side was faster
+
+
+class _Noted(HTTPConnection):
+    """A connection that notes when it first sends, and on which socket."""
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if _under_way.watch is not None:
+            _under_way.watch.begin(self.sock)
+        super().send(data)
+
+
+class _NotedTLS(_Noted, HTTPSConnection):
+    """The same, encrypted."""
+
+
+class _Adapter(HTTPAdapter):
+    """Uses the connections above, one a thread, and repeats nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        # Typed as any pool there may be; without a proxy it is always one of these.
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        assert isinstance(pool, HTTPConnectionPool)
+        pool.ConnectionCls = _NotedTLS if pool.scheme == "https" else _Noted
+        return pool
+
+
+class _Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.mount("https://", _Adapter())
+        self.mount("http://", _Adapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none: a redirect is an answer like any other. requests would read all of its body to prepare the next request."""
+
+
+def _body(response: requests.Response) -> bytes:
+    """Return the first bytes of the body. When there are no more the connection can be used again, otherwise it is closed."""
+    body: bytes = response.raw.read(ANSWER_BYTES, decode_content=False)
+    if len(body) < ANSWER_BYTES:
+        # There is nothing left, so this does not wait; but only here is it noticed that something was promised and missing.
+        response.raw.read(1, decode_content=False)
+    return body
+
+
+def _why_not_sent(error: Exception) -> str:
+    if isinstance(error, requests.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no secure connection: the certificate or the protocol was refused"
+    if isinstance(getattr(error.args[0] if error.args else None, "reason", None), NameResolutionError):
+        return "the host's name could not be looked up"
+    return "no connection"

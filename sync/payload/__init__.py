@@ -1,0 +1,30 @@
+"""What Moesif is sent, as plain data: a Segment call in, the bodies of Moesif's Collector API out.
+
+Knows both vocabularies, Segment's Spec and Moesif's API reference, and no more: no HTTP, no queue, no clock, no store.
+
+    bodies.py       a call → the bodies that tell Moesif about it, and whether the call asks to be forwarded at all
+    membership.py   an audience's value for a user → the Segment call that says so; several such updates → one
+    sizes.py        how large a body is, and how large it may be
+"""
+
+from __future__ import annotations
+
+from sync.payload.bodies import Body, Mapping, bodies, transaction_id, wanted
+from sync.payload.membership import Computation, ComputationClass, membership_call, merge
+from sync.payload.sizes import BATCH_BYTES, BATCH_ITEMS, ITEM_BYTES, size
+
+__all__ = [
+    "BATCH_BYTES",
+    "BATCH_ITEMS",
+    "ITEM_BYTES",
+    "Body",
+    "Computation",
+    "ComputationClass",
+    "Mapping",
+    "bodies",
+    "membership_call",
+    "merge",
+    "size",
+    "transaction_id",
+    "wanted",
+]

@@ -1,0 +1,22 @@
+"""How large a body is, and how large it may be.
+
+Moesif counts uncompressed bytes, whatever the encoding (API reference, "Errors", read 2026-07).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sync.json_value import Json, encode
+
+ITEM_BYTES: Final = 1_000_000
+"""Moesif refuses an event above 1 MB. It says nothing of users and companies, so they are held to the same."""
+BATCH_BYTES: Final = 1_000_000
+"""Far below the 15 MB that Moesif documents for actions, so that a batch that is sent again costs little."""
+BATCH_ITEMS: Final = 100
+"""Moesif states no number; its own clients send 25 to 200."""
+
+
+def size(document: dict[str, Json]) -> int:
+    """Return how many bytes a document takes in a request, before compression. In a batch one comma comes on top."""
+    return len(encode(document).encode())
