@@ -1,0 +1,139 @@
+"""The store: where calls, profiles, memberships and everything owed is kept. The only package that speaks SQL.
+
+`Store` opens it and begins transactions; what is read and written inside of one is in the modules named after it, as functions
+whose first argument is the connection. The store keeps, it does not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Self, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
+from sync.store import migrate
+from sync.store.engine import open_engine
+
+TRIES: Final = 8
+
+RACES: Final = frozenset({"40001", "40P01"})
+"""PostgreSQL's codes for a serialization failure and a deadlock."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection, for one transaction after another."""
+
+    _connection: Connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Begin a transaction that reads; it may fill temporary tables."""
+        with self._connection.begin():
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Begin a transaction that writes; commits at the end, or not at all."""
+        self._connection.execution_options(writing=True)
+        try:
+            with self._connection.begin():
+                yield self._connection
+        finally:
+            self._connection.execution_options(writing=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One database. Safe to share between threads; a connection is not."""
+
+    engine: Engine = field(repr=False)
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """Open the store at a database URL. Nothing is connected until the first transaction."""
+        return cls(open_engine(url))
+
+    @property
+    def name(self) -> str:
+        """Where it is, without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def on_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def connected(self) -> Iterator[Session]:
+        """Take one connection for several transactions, which then share its temporary tables."""
+        with _translated(self), self.engine.connect() as connection:
+            yield Session(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Begin a transaction that reads. Raises Unreachable and StoreBusy."""
+        with self.connected() as session, session.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Begin a transaction that writes; commits at the end, or not at all. Raises Unreachable and StoreBusy."""
+        with self.connected() as session, session.writing() as connection:
+            yield connection
+
+    def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Do the work in a transaction that writes, again where another writer was faster, and return what it returned.
+
+        PostgreSQL only: SQLite has one writer at a time. The work must therefore have no effect outside of its transaction.
+        Raises Unreachable and StoreBusy.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self.writing() as connection:
+                    return work(connection)
+            except (IntegrityError, StoreBusy) as error:
+                if attempt == TRIES or not _was_race(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def require_current_schema(self) -> None:
+        """Raise SchemaMismatch, naming the command that mends it, unless the schema is this program's."""
+        with self.reading() as connection:
+            found, wanted = migrate.revision(connection), migrate.head()
+        if found != wanted:
+            raise SchemaMismatch(migrate.difference(self.name, found, wanted))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated(store: Store) -> Iterator[None]:
+    """Turn what only the user can mend into our errors; let bugs through as they are."""
+    try:
+        yield
+    except SyncError:
+        raise
+    except (OperationalError, InterfaceError) as error:
+        raise _explained(store.name, error) from error
+
+
+def _explained(name: str, error: DBAPIError) -> SyncError:
+    # The driver's sentence only: the statement is of no use to a user, and its values are somebody's data.
+    cause = str(error.orig).strip().partition("\n")[0]
+    if getattr(error.orig, "sqlstate", None) in RACES:
+        return StoreBusy(f"another process is writing the same rows of the store {name}; nothing was done, try again")
+    if "database is locked" in cause or "database table is locked" in cause:
+        return StoreBusy(f"the store {name} is locked by another process; nothing was done, try again")
+    return Unreachable(f"the store {name} cannot be used: {cause}")
+
+
+def _was_race(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, StoreBusy) else error
+    return isinstance(error, IntegrityError) or getattr(getattr(cause, "orig", None), "sqlstate", None) in RACES

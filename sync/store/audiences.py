@@ -1,0 +1,137 @@
+"""Definitions as the store has them: audiences and computed traits, those of the past included.
+
+A key, once given, stays with what it was given to; what has gone from the file is retired, never deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from sync.audience import Definition, Kind, guard_from_json, guard_to_json, schedule_from_json, schedule_to_json
+from sync.errors import NotFound
+from sync.store.schema import audiences
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A definition with what the store knows about it."""
+
+    id: int
+    definition: Definition
+    version: int
+    """Counts the queries the key has had; the first is 1."""
+    updated_at: datetime
+    retired_at: datetime | None
+    computed_at: datetime | None
+    """The instant of the last run; None before the first."""
+    computed_version: int | None
+    slot_at: datetime | None
+    """The last slot of the schedule that a scheduler took."""
+
+    @property
+    def key(self) -> str:
+        return self.definition.key
+
+    @property
+    def is_audience(self) -> bool:
+        return self.definition.kind is Kind.AUDIENCE
+
+    @property
+    def retired(self) -> bool:
+        return self.retired_at is not None
+
+
+def all_stored(connection: Connection) -> tuple[Stored, ...]:
+    """Return every definition there ever was, in the order of their keys."""
+    return tuple(_stored(row) for row in connection.execute(select(audiences).order_by(audiences.c.key)))
+
+
+def standing(connection: Connection) -> tuple[Stored, ...]:
+    """Return the definitions that are not retired, in the order of their keys."""
+    return tuple(stored for stored in all_stored(connection) if not stored.retired)
+
+
+def by_key(connection: Connection, key: str) -> Stored:
+    """Return one definition, retired or not. Raises NotFound."""
+    row = connection.execute(select(audiences).where(audiences.c.key == key)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no audience or computed trait {key!r}; `personas-sync audiences` lists them")
+    return _stored(row)
+
+
+def locked(connection: Connection, id: int) -> Stored:
+    """Return one definition, and keep every other writer away from it until the transaction ends."""
+    return _stored(connection.execute(select(audiences).where(audiences.c.id == id).with_for_update()).one())
+
+
+def add(connection: Connection, definition: Definition, now: datetime) -> None:
+    """Keep a new definition; it has not been computed yet."""
+    values = {**_values(definition), "key": definition.key, "kind": definition.kind.value, "version": 1}
+    connection.execute(insert(audiences).values(**values, created_at=now, updated_at=now))
+
+
+def change(connection: Connection, stored: Stored, definition: Definition, now: datetime) -> None:
+    """Replace a definition (a retired one stands again); a new query is a new version."""
+    version = stored.version + (definition.query != stored.definition.query)
+    values = {**_values(definition), "version": version, "updated_at": now, "retired_at": None}
+    connection.execute(update(audiences).where(audiences.c.id == stored.id).values(**values))
+
+
+def retire(connection: Connection, id: int, now: datetime) -> None:
+    """Mark a definition as gone from the file."""
+    connection.execute(update(audiences).where(audiences.c.id == id).values(retired_at=now, updated_at=now))
+
+
+def computed(connection: Connection, id: int, at: datetime, version: int) -> None:
+    """Remember the last run's instant and the version it computed."""
+    connection.execute(update(audiences).where(audiences.c.id == id).values(computed_at=at, computed_version=version))
+
+
+def take_slot(connection: Connection, id: int, slot: datetime) -> bool:
+    """Take a slot of the schedule; False where it, or a later one, was taken already, by whichever scheduler."""
+    free = or_(audiences.c.slot_at.is_(None), audiences.c.slot_at < slot)
+    return connection.execute(update(audiences).where(audiences.c.id == id, free).values(slot_at=slot)).rowcount == 1
+
+
+def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
+    """Return the definitions of the given keys, or all that stand where none is given. Raises NotFound."""
+    return tuple(by_key(connection, key) for key in dict.fromkeys(keys)) if keys else standing(connection)
+
+
+def _values(definition: Definition) -> dict[str, Any]:
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "query": definition.query,
+        "schedule": schedule_to_json(definition.schedule),
+        "guard": guard_to_json(definition.guard),
+        "enabled": definition.enabled,
+    }
+
+
+def _stored(row: Row[Any]) -> Stored:
+    definition = Definition(
+        kind=Kind(row.kind),
+        key=row.key,
+        name=row.name,
+        description=row.description,
+        query=row.query,
+        schedule=schedule_from_json(row.schedule),
+        guard=guard_from_json(row.guard),
+        enabled=row.enabled,
+    )
+    return Stored(
+        id=row.id,
+        definition=definition,
+        version=row.version,
+        updated_at=row.updated_at,
+        retired_at=row.retired_at,
+        computed_at=row.computed_at,
+        computed_version=row.computed_version,
+        slot_at=row.slot_at,
+    )

@@ -1,0 +1,372 @@
+"""The ledger: per audience and user the value that is true now, and the value that Moesif last accepted.
+
+A row is owed while the two differ. What is sent is always the value of the moment; `sent` remembers it while its fate is open, so
+that a value that changes meanwhile is noticed when the answer comes. `false` stays as a tombstone.
+
+`difference` compares what was computed with what is recorded, set-wise; `apply` records it. Between the two no lock is held, so
+that other writers need not wait for the large query.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, case, func, insert, literal, null, or_, select, true, update
+
+from sync.delivery import State
+from sync.membership import IN, OUT
+from sync.store import runs
+from sync.store.audiences import Stored
+from sync.store.dialect import analyze, scratch, upsert
+from sync.store.schema import audiences, changes, memberships, profiles
+
+_DUE = (State.UNKNOWN.value, State.OWED.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What a run would change; the rows themselves are in a table of the connection's own."""
+
+    table: Table
+    before: int
+    """How many were in, or had a value."""
+    entered: int
+    exited: int
+    changed: int
+
+    @property
+    def after(self) -> int:
+        return self.before + self.entered - self.exited
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """One value that is to be told about one user."""
+
+    audience_id: int
+    profile_id: int
+    user_id: str
+    key: str
+    kind: str
+    value: str
+    """JSON."""
+    since: datetime
+
+
+def difference(connection: Connection, audience: Stored, computed: Select[Any]) -> Difference:
+    """Compare the computed (profile_id, value) with the ledger; users that are not among them are out, or have no value."""
+    now, found = scratch(connection, "computed"), scratch(connection, "difference")
+    connection.execute(insert(now).from_select(["profile_id", "value"], computed))
+    analyze(connection, [now])
+    connection.execute(insert(found).from_select(["profile_id", "value"], _told_anew(audience.id, now)))
+    connection.execute(insert(found).from_select(["profile_id", "value"], _gone(audience, now)))
+    analyze(connection, [found])
+    return _counted(connection, audience, found)
+
+
+def apply(connection: Connection, audience: Stored, found: Difference, at: datetime, run_id: int, now: datetime) -> None:
+    """Record a difference: changes, ledger and the run's counts. Earlier runs end, and this one answers for what they left."""
+    runs.supersede(connection, audience.id, run_id, now)
+    connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found.table, at, run_id)))
+    connection.execute(_recorded(connection, audience.id, found.table, at, run_id))
+    runs.write_counts(
+        connection,
+        run_id,
+        members=found.after,
+        entered=found.entered if audience.is_audience else 0,
+        exited=found.exited if audience.is_audience else 0,
+        changed=found.changed,
+        owed=owed(connection, audience.id),
+    )
+    runs.close_if_settled(connection, [run_id], now)
+
+
+def as_members(found: Select[Any]) -> Select[Any]:
+    """Return (profile_id, value) for a query that gives the profiles of an audience's members."""
+    profiles_in = found.subquery()
+    return select(profiles_in.c.profile_id, literal(IN))
+
+
+def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[int, tuple[str, ...]]:
+    """Return how many profiles a query gives, and the first user ids."""
+    members_found = found.subquery()
+    size = connection.scalars(select(func.count()).select_from(members_found)).one()
+    users = select(profiles.c.user_id).join(members_found, members_found.c.profile_id == profiles.c.id)
+    return size, tuple(connection.scalars(users.order_by(profiles.c.id).limit(sample)))
+
+
+def owed(connection: Connection, audience_id: int) -> int:
+    """Return how many rows of an audience are still to be told, what is on the way included."""
+    waiting = memberships.c.state.in_([*_DUE, State.SENDING.value])
+    statement = select(func.count()).select_from(memberships).where(memberships.c.audience_id == audience_id, waiting)
+    return connection.scalars(statement).one()
+
+
+def states(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count what is not settled, by audience key and state."""
+    statement = (
+        select(audiences.c.key, memberships.c.state, func.count())
+        .join(audiences, audiences.c.id == memberships.c.audience_id)
+        .where(memberships.c.state != State.SETTLED.value)
+        .group_by(audiences.c.key, memberships.c.state)
+    )
+    return {(key, state): count for key, state, count in connection.execute(statement)}
+
+
+def size(connection: Connection, audience: Stored) -> int:
+    """Return how many are in, or have a value."""
+    statement = select(func.count()).select_from(memberships).where(memberships.c.audience_id == audience.id, _present(audience))
+    return connection.scalars(statement).one()
+
+
+def members(connection: Connection, audience: Stored, after: int, limit: int) -> list[tuple[int, str, datetime, str]]:
+    """Return the next (profile id, user id, since, value) after a profile id, in the order of those ids."""
+    statement = (
+        select(memberships.c.profile_id, profiles.c.user_id, memberships.c.since, memberships.c.value)
+        .join(profiles, profiles.c.id == memberships.c.profile_id)
+        .where(memberships.c.audience_id == audience.id, memberships.c.profile_id > after, _present(audience))
+        .order_by(memberships.c.profile_id)
+        .limit(limit)
+    )
+    return [tuple(row) for row in connection.execute(statement)]
+
+
+def members_at(connection: Connection, audience: Stored, at: datetime) -> Iterator[tuple[str, datetime, str]]:
+    """Yield (user id, since, value) of those who were in at an instant, in the order of profile ids; from the changes alone."""
+    latest = (
+        select(changes.c.profile_id, func.max(changes.c.id).label("id"))
+        .where(changes.c.audience_id == audience.id, changes.c.at <= at)
+        .group_by(changes.c.profile_id)
+        .subquery()
+    )
+    statement = (
+        select(profiles.c.user_id, changes.c.at, changes.c.value)
+        .join(latest, latest.c.id == changes.c.id)
+        .join(profiles, profiles.c.id == changes.c.profile_id)
+        .where(changes.c.value == IN if audience.is_audience else changes.c.value.is_not(None))
+        .order_by(changes.c.profile_id)
+    )
+    return (tuple(row) for row in connection.execute(statement).yield_per(1000))
+
+
+def of_user(connection: Connection, profile_id: int) -> list[Any]:
+    """Return what every audience and computed trait says of one user: key, kind, value, since, accepted, state, reason."""
+    m = memberships.c
+    statement = (
+        select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, m.state, m.reason)
+        .join(audiences, audiences.c.id == m.audience_id)
+        .where(m.profile_id == profile_id)
+        .order_by(audiences.c.key)
+    )
+    return list(connection.execute(statement))
+
+
+def retire(connection: Connection, audience: Stored, run_id: int, at: datetime, now: datetime) -> None:
+    """Tell every member of an audience that they are out; of a computed trait, stop, since nothing can be unset at Moesif."""
+    found = scratch(connection, "difference")
+    if audience.is_audience:
+        everybody = select(memberships.c.profile_id, literal(OUT)).where(_of(audience.id), memberships.c.value == IN)
+        connection.execute(insert(found).from_select(["profile_id", "value"], everybody))
+    apply(connection, audience, _counted(connection, audience, found), at, run_id, now)
+
+
+def mark_everybody_owed(connection: Connection, audience_id: int) -> int:
+    """Owe again everything that was ever told, and all that is true now; return how many rows that is.
+
+    `false` goes to everybody who was ever told `true`, which is what heals a destination that has lost or kept too much.
+    """
+    healed = update(memberships).where(_of(audience_id), memberships.c.value.is_not(None)).values(_owed_again())
+    return connection.execute(healed.where(memberships.c.state.in_([State.SETTLED.value, State.REJECTED.value]))).rowcount
+
+
+def _owed_again() -> dict[str, Any]:
+    return {"state": State.OWED.value, "attempts": 0, "reason": None}
+
+
+def _of(audience_id: int) -> Any:
+    return memberships.c.audience_id == audience_id
+
+
+def _present(audience: Stored) -> Any:
+    return memberships.c.value == IN if audience.is_audience else memberships.c.value.is_not(None)
+
+
+def _told_anew(audience_id: int, now: Table) -> Select[Any]:
+    recorded = and_(_of(audience_id), memberships.c.profile_id == now.c.profile_id)
+    joined = now.outerjoin(memberships, recorded)
+    return select(now.c.profile_id, now.c.value).select_from(joined).where(memberships.c.value.is_distinct_from(now.c.value))
+
+
+def _gone(audience: Stored, now: Table) -> Select[Any]:
+    joined = memberships.outerjoin(now, now.c.profile_id == memberships.c.profile_id)
+    value = literal(OUT) if audience.is_audience else null()
+    gone = and_(_of(audience.id), _present(audience), now.c.profile_id.is_(None))
+    return select(memberships.c.profile_id, value).select_from(joined).where(gone)
+
+
+def _counted(connection: Connection, audience: Stored, found: Table) -> Difference:
+    present = found.c.value == IN if audience.is_audience else found.c.value.is_not(None)
+    recorded = and_(_of(audience.id), memberships.c.profile_id == found.c.profile_id)
+    was = _present(audience)
+    statement = select(
+        func.count(),
+        func.count(case((and_(present, func.coalesce(~was, true())), 1))),
+        func.count(case((and_(~present, was), 1))),
+    ).select_from(found.outerjoin(memberships, recorded))
+    changed, entered, exited = connection.execute(statement).one()
+    return Difference(table=found, before=size(connection, audience), entered=entered, exited=exited, changed=changed)
+
+
+_CHANGE = ("audience_id", "profile_id", "value", "at", "run_id")
+_ROW = ("audience_id", "profile_id", "value", "since", "state", "attempts", "run_id")
+
+
+def _changes(audience_id: int, found: Table, at: datetime, run_id: int) -> Select[Any]:
+    instant = literal(at, changes.c.at.type)
+    columns = (literal(audience_id), found.c.profile_id, found.c.value, instant, literal(run_id))
+    return select(*columns).order_by(found.c.profile_id)
+
+
+def _recorded(connection: Connection, audience_id: int, found: Table, at: datetime, run_id: int) -> Any:
+    since = literal(at, memberships.c.since.type)
+    columns = (literal(audience_id), found.c.profile_id, found.c.value, since)
+    # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
+    rows = select(*columns, literal(State.OWED.value), literal(0), literal(run_id)).where(true()).order_by(found.c.profile_id)
+    statement = upsert(connection, memberships).from_select(list(_ROW), rows)
+    return statement.on_conflict_do_update(
+        index_elements=[memberships.c.audience_id, memberships.c.profile_id],
+        set_={
+            "value": statement.excluded.value,
+            "since": statement.excluded.since,
+            "run_id": statement.excluded.run_id,
+            "attempts": 0,
+            "reason": None,
+            "state": _state_after(statement.excluded.value),
+        },
+    )
+
+
+def _state_after(value: Any) -> Any:
+    """Return the state of a row whose value has just changed, as an expression."""
+    m = memberships.c
+    nothing_to_tell = or_(m.accepted.is_not_distinct_from(value), value.is_(None))
+    return case(
+        # On the way: its answer decides.
+        (m.state == State.SENDING.value, m.state),
+        # It may have arrived; only the value of now can heal that, and it goes first.
+        (and_(m.state == State.UNKNOWN.value, value.is_not(None)), m.state),
+        (nothing_to_tell, State.SETTLED.value),
+        else_=State.OWED.value,
+    )
+
+
+def due_profiles(connection: Connection, audience_ids: Sequence[int], limit: int, busy: set[int]) -> list[int]:
+    """Return up to so many profiles about whom something is owed and nobody is sending: unknown ones first."""
+    found: dict[str, set[int]] = {state: set() for state in _DUE}
+    for state in _DUE:
+        for audience_id in audience_ids:
+            statement = (
+                select(memberships.c.profile_id)
+                .where(_of(audience_id), memberships.c.state == state)
+                .order_by(memberships.c.profile_id)
+                .limit(limit + len(busy))
+            )
+            found[state].update(connection.scalars(statement))
+    first, rest = (sorted(found[state] - busy) for state in _DUE)
+    return list(dict.fromkeys([*first, *rest]))[:limit]
+
+
+def waiting(connection: Connection) -> bool:
+    """Whether anything is due."""
+    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, memberships.c.state.in_(_DUE)).exists()
+    return connection.execute(select(audiences.c.id).where(probe).limit(1)).first() is not None
+
+
+def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: frozenset[str]) -> list[int]:
+    """Return the profiles that are not one of the given users'."""
+    theirs = select(profiles.c.id).where(profiles.c.id.in_(profile_ids), profiles.c.user_id.in_(user_ids))
+    left_out = set(connection.scalars(theirs))
+    return [id for id in profile_ids if id not in left_out]
+
+
+def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
+    """Take all that is owed about the given profiles, with the values of this moment."""
+    m = memberships.c
+    taken = (
+        update(memberships)
+        .where(m.profile_id.in_(profile_ids), m.state.in_(_DUE), m.value.is_not(None))
+        .values(state=State.SENDING.value, sent=m.value, attempts=m.attempts + 1)
+        .returning(m.audience_id, m.profile_id, m.value, m.since)
+    )
+    rows = connection.execute(taken).all()
+    users = dict(connection.execute(select(profiles.c.id, profiles.c.user_id).where(profiles.c.id.in_(profile_ids))).all())
+    keys = {id: (key, kind) for id, key, kind in connection.execute(select(audiences.c.id, audiences.c.key, audiences.c.kind))}
+    return [
+        Update(
+            audience_id=row.audience_id,
+            profile_id=row.profile_id,
+            user_id=users[row.profile_id],
+            key=keys[row.audience_id][0],
+            kind=keys[row.audience_id][1],
+            value=row.value,
+            since=row.since,
+        )
+        for row in sorted(rows, key=lambda row: (row.profile_id, row.audience_id))
+    ]
+
+
+def settle_accepted(connection: Connection, profile_ids: Sequence[int], now: datetime) -> None:
+    """Record that Moesif took everything that was on the way about the given profiles."""
+    m = memberships.c
+    settled = or_(m.value.is_not_distinct_from(m.sent), m.value.is_(None))
+    taken = (
+        update(memberships)
+        .where(m.profile_id.in_(profile_ids), m.state == State.SENDING.value)
+        .values(
+            accepted=m.sent,
+            accepted_at=now,
+            sent=None,
+            attempts=0,
+            reason=None,
+            # The value changed while the old one was on the way: owed again.
+            state=case((settled, State.SETTLED.value), else_=State.OWED.value),
+        )
+        .returning(m.run_id, m.state)
+    )
+    done = [run_id for run_id, state in connection.execute(taken) if state == State.SETTLED.value]
+    runs.count_settled(connection, _tally(done), {}, now)
+
+
+def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
+    """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
+    m = memberships.c
+    refused: list[int] = []
+    for one in updates:
+        row = and_(_of(one.audience_id), m.profile_id == one.profile_id, m.state == State.SENDING.value)
+        stale = m.value.is_distinct_from(m.sent)
+        state = case((stale, State.OWED.value), else_=State.REJECTED.value)
+        statement = update(memberships).where(row).values(state=state, sent=None, reason=reason).returning(m.run_id, m.state)
+        refused += [run_id for run_id, state in connection.execute(statement) if state == State.REJECTED.value]
+    runs.count_settled(connection, {}, _tally(refused), now)
+
+
+def settle_back(connection: Connection, profile_ids: Sequence[int], state: State, reason: str) -> None:
+    """Put back what was on the way about the given profiles: owed, or unknown where it may have arrived."""
+    m = memberships.c
+    back = update(memberships).where(m.profile_id.in_(profile_ids), m.state == State.SENDING.value)
+    sent = {} if state is State.UNKNOWN else {"sent": None}
+    connection.execute(back.values(state=state.value, reason=reason, **sent))
+
+
+def abandon(connection: Connection, reason: str) -> None:
+    """Make unknown whatever a sender that is no more had on the way."""
+    left = update(memberships).where(memberships.c.state == State.SENDING.value)
+    connection.execute(left.values(state=State.UNKNOWN.value, reason=reason))
+
+
+def _tally(run_ids: Sequence[int]) -> dict[int, int]:
+    return dict(Counter(run_ids))

@@ -1,0 +1,66 @@
+"""The schema's version: which one the store has, which one this program needs, and how to get from one to the other.
+
+The scripts live at the top of the repository and travel in the wheel as `sync/migrations`, so that an installed program needs no
+checkout.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_IN_WHEEL: Final = _PACKAGE / "migrations"
+_IN_CHECKOUT: Final = _PACKAGE.parent / "migrations"
+
+
+def scripts() -> Path:
+    """Return the folder of the migration scripts."""
+    return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
+
+
+@cache
+def head() -> str:
+    """Return the revision that this program needs."""
+    found = ScriptDirectory(str(scripts())).get_current_head()
+    if found is None:
+        raise RuntimeError(f"no migrations in {scripts()}")
+    return found
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the store's revision; None for a store that was never made."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def difference(name: str, found: str | None, wanted: str) -> str:
+    """Say what is wrong with a store's schema and which command mends it."""
+    if found is None:
+        return f"the store {name} has no tables yet: run  personas-sync db upgrade"
+    if found > wanted:
+        return f"the store {name} is at revision {found}, newer than this program's {wanted}: install a newer personas-sync"
+    return f"the store {name} is at revision {found}, this program needs {wanted}: run  personas-sync db upgrade"
+
+
+def upgrade(engine: Engine, target: str = "head") -> None:
+    """Bring the schema up to a revision; what is there already is left alone."""
+    _run(engine, command.upgrade, target)
+
+
+def downgrade(engine: Engine, target: str) -> None:
+    """Take the schema back to a revision (`base` for nothing at all)."""
+    _run(engine, command.downgrade, target)
+
+
+def _run(engine: Engine, step: Any, target: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    config.attributes["engine"] = engine
+    step(config, target)

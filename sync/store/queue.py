@@ -1,0 +1,140 @@
+"""The queue of forwarded calls that Moesif has not accepted yet.
+
+A row leaves when its call was accepted and stays, with the reason, when it was rejected. Calls about one subject leave in the
+order in which they came; what a row becomes at Moesif is worked out from the stored call when it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
+
+from sync.call import Call
+from sync.delivery import Lane, State
+from sync.store.calls import from_row
+from sync.store.schema import calls, deliveries
+
+_DUE = (State.UNKNOWN.value, State.OWED.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One body of one call on its way."""
+
+    id: int
+    lane: Lane
+    subject: str
+    """The user or company it is about; empty for an action."""
+    call: Call
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A row as people see it."""
+
+    id: int
+    lane: str
+    subject: str
+    state: str
+    attempts: int
+    created_at: datetime
+    reason: str | None
+    call_type: str
+    event: str | None
+    message_id: str
+
+
+def claim(connection: Connection, lane: Lane, limit: int, busy: frozenset[str]) -> list[Delivery]:
+    """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
+
+    Of one subject nothing is taken past a row that stays behind, so that order is kept.
+    """
+    d = deliveries.c
+    ids: list[int] = []
+    for state in _DUE:
+        due = select(d.id).where(d.lane == lane.value, d.state == state).order_by(d.id).limit(limit - len(ids))
+        ids += connection.scalars(due.where(d.subject.not_in(busy)) if busy else due)
+    found = connection.execute(_with_calls().where(d.id.in_(ids)).order_by(d.id)).all()
+    taken = update(deliveries).where(d.id.in_(ids)).values(state=State.SENDING.value, attempts=d.attempts + 1)
+    connection.execute(taken)
+    return [Delivery(id=row.delivery_id, lane=lane, subject=row.subject, call=from_row(row)) for row in found]
+
+
+def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
+    """Forget what Moesif took."""
+    connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids)))
+
+
+def settle(connection: Connection, ids: Sequence[int], state: State, reason: str) -> None:
+    """Put rows into a state: owed again, unknown, or rejected."""
+    connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(state=state.value, reason=reason))
+
+
+def abandon(connection: Connection, reason: str) -> None:
+    """Make unknown whatever a sender that is no more had on the way."""
+    left = update(deliveries).where(deliveries.c.state == State.SENDING.value)
+    connection.execute(left.values(state=State.UNKNOWN.value, reason=reason))
+
+
+def states(connection: Connection) -> dict[tuple[str, str], int]:
+    """Count rows by lane and state."""
+    statement = select(deliveries.c.lane, deliveries.c.state, func.count()).group_by(deliveries.c.lane, deliveries.c.state)
+    return {(lane, state): count for lane, state, count in connection.execute(statement)}
+
+
+def waiting(connection: Connection, lane: Lane) -> bool:
+    """Whether a lane has anything to send."""
+    due = select(deliveries.c.id).where(deliveries.c.lane == lane.value, deliveries.c.state.in_(_DUE)).limit(1)
+    return connection.execute(due).first() is not None
+
+
+def listed(connection: Connection, state: State | None, limit: int) -> list[Listed]:
+    """Return rows, oldest first, of one state or of all."""
+    statement = _listing().order_by(deliveries.c.id).limit(limit)
+    return [_listed(row) for row in connection.execute(statement if state is None else statement.where(_in(state)))]
+
+
+def find(connection: Connection, id: int) -> tuple[Listed, Call] | None:
+    """Return one row with its call."""
+    row = connection.execute(_with_calls().where(deliveries.c.id == id)).one_or_none()
+    listed_row = connection.execute(_listing().where(deliveries.c.id == id)).one_or_none()
+    return None if row is None or listed_row is None else (_listed(listed_row), from_row(row))
+
+
+def retry(connection: Connection, condition: Any) -> int:
+    """Owe rejected rows again that meet a condition on `deliveries`; return how many."""
+    again = update(deliveries).where(_in(State.REJECTED), condition)
+    return connection.execute(again.values(state=State.OWED.value, attempts=0, reason=None)).rowcount
+
+
+def _in(state: State) -> Any:
+    return deliveries.c.state == state.value
+
+
+def _with_calls() -> Select[Any]:
+    columns = (deliveries.c.id.label("delivery_id"), deliveries.c.subject, calls)
+    return select(*columns).join(calls, calls.c.id == deliveries.c.call_id)
+
+
+def _listing() -> Select[Any]:
+    columns = (deliveries, calls.c.type, calls.c.event, calls.c.message_id)
+    return select(*columns).join(calls, calls.c.id == deliveries.c.call_id)
+
+
+def _listed(row: Row[Any]) -> Listed:
+    return Listed(
+        id=row.id,
+        lane=row.lane,
+        subject=row.subject,
+        state=row.state,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        reason=row.reason,
+        call_type=row.type,
+        event=row.event,
+        message_id=row.message_id,
+    )

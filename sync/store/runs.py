@@ -1,0 +1,139 @@
+"""Runs: what each compute found, and what became of what it owed.
+
+Accepted and rejected are counted as they happen: settling a row adds to the run that answers for it, in the same transaction. What
+is still unknown or held is counted in the ledger itself, so that the sum is a real check; `close` says so if it does not come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from sync.delivery import State
+from sync.membership import Outcome, Run
+from sync.store.schema import audiences, memberships, runs
+
+_COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejected", "unknown", "held")
+
+
+def open_run(connection: Connection, audience_id: int, at: datetime, now: datetime) -> int:
+    """Begin a run and return its id."""
+    values = dict.fromkeys(_COUNTS, 0) | {"audience_id": audience_id, "at": at, "started_at": now}
+    return int(connection.scalars(insert(runs).values(**values, outcome=Outcome.DELIVERING.value).returning(runs.c.id)).one())
+
+
+def write_counts(connection: Connection, run_id: int, **counts: int) -> None:
+    """Set counts of a run."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**counts))
+
+
+def end(connection: Connection, run_id: int, outcome: Outcome, now: datetime, error: str | None = None) -> None:
+    """End a run."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(outcome=outcome.value, ended_at=now, error=error))
+
+
+def count_settled(connection: Connection, accepted: Mapping[int, int], rejected: Mapping[int, int], now: datetime) -> None:
+    """Add what was settled to the runs that answer for it, by run id; those that have nothing left end."""
+    for run_id in sorted({*accepted, *rejected}):
+        more = {"accepted": runs.c.accepted + accepted.get(run_id, 0), "rejected": runs.c.rejected + rejected.get(run_id, 0)}
+        connection.execute(update(runs).where(runs.c.id == run_id).values(**more))
+    close_if_settled(connection, sorted({*accepted, *rejected}), now)
+
+
+def close_if_settled(connection: Connection, run_ids: Sequence[int], now: datetime) -> None:
+    """End those of the runs that have nothing left to tell."""
+    for run_id in run_ids:
+        run = by_id(connection, run_id)
+        if run.outcome is Outcome.DELIVERING and run.owed == run.accepted + run.rejected:
+            close(connection, run, now)
+
+
+def close(connection: Connection, run: Run, now: datetime) -> Run:
+    """End a run: count in the ledger what it still answers for, and hold its counts to that."""
+    counted = _counted(connection, run)
+    write_counts(connection, run.id, unknown=counted.unknown, held=counted.held)
+    whole = counted.accepted == counted.owed and counted.rejected == 0
+    outcome = (Outcome.DONE if whole else Outcome.INCOMPLETE) if counted.balanced else Outcome.UNBALANCED
+    end(connection, run.id, outcome, now)
+    return by_id(connection, run.id)
+
+
+def supersede(connection: Connection, audience_id: int, run_id: int, now: datetime) -> None:
+    """End every earlier run of an audience, and let a new one answer for what they leave over."""
+    earlier = select(runs.c.id).where(
+        runs.c.audience_id == audience_id, runs.c.id < run_id, runs.c.outcome == Outcome.DELIVERING.value
+    )
+    for id in connection.scalars(earlier).all():
+        close(connection, by_id(connection, id), now)
+    left_over = [State.OWED.value, State.SENDING.value, State.UNKNOWN.value]
+    theirs = (memberships.c.audience_id == audience_id) & memberships.c.state.in_(left_over)
+    connection.execute(update(memberships).where(theirs).values(run_id=run_id))
+
+
+def by_id(connection: Connection, run_id: int) -> Run:
+    """Return one run, with what it still answers for counted in the ledger at this moment."""
+    return _counted(connection, _run(connection.execute(_runs().where(runs.c.id == run_id)).one()))
+
+
+def recent(connection: Connection, key: str | None, limit: int) -> tuple[Run, ...]:
+    """Return the latest runs, of one audience or of all, newest first."""
+    statement = _runs().order_by(runs.c.id.desc()).limit(limit)
+    if key is not None:
+        statement = statement.where(audiences.c.key == key)
+    return tuple(_counted(connection, _run(row)) for row in connection.execute(statement).all())
+
+
+def size_history(connection: Connection, audience_id: int, limit: int) -> tuple[tuple[datetime, int], ...]:
+    """Return (instant, members) of the latest runs, oldest first."""
+    finished = runs.c.outcome.not_in([Outcome.GUARDED.value, Outcome.FAILED.value])
+    statement = select(runs.c.at, runs.c.members).where(runs.c.audience_id == audience_id, finished)
+    rows = connection.execute(statement.order_by(runs.c.id.desc()).limit(limit)).all()
+    return tuple((row.at, row.members) for row in reversed(rows))
+
+
+def _counted(connection: Connection, run: Run) -> Run:
+    if run.outcome is not Outcome.DELIVERING:
+        return run
+    left = _left(connection, run.id)
+    return replace(run, unknown=left.get(State.UNKNOWN, 0), held=left.get(State.OWED, 0) + left.get(State.SENDING, 0))
+
+
+def _left(connection: Connection, run_id: int) -> dict[str, int]:
+    audience_id = select(runs.c.audience_id).where(runs.c.id == run_id).scalar_subquery()
+    unsettled = memberships.c.state.in_([State.OWED.value, State.SENDING.value, State.UNKNOWN.value])
+    statement = (
+        select(memberships.c.state, func.count())
+        .where(memberships.c.audience_id == audience_id, unsettled, memberships.c.run_id == run_id)
+        .group_by(memberships.c.state)
+    )
+    return dict(connection.execute(statement).tuples().all())
+
+
+def _runs() -> Select[Any]:
+    return select(runs, audiences.c.key, audiences.c.kind).join(audiences, audiences.c.id == runs.c.audience_id)
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        audience=row.key,
+        kind=row.kind,
+        at=row.at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=Outcome(row.outcome),
+        members=row.members,
+        entered=row.entered,
+        exited=row.exited,
+        changed=row.changed,
+        owed=row.owed,
+        accepted=row.accepted,
+        rejected=row.rejected,
+        unknown=row.unknown,
+        held=row.held,
+        error=row.error,
+    )

@@ -1,0 +1,237 @@
+"""The tables.
+
+Everything refers to a profile by its small integer key. Two tables are queues of what is owed to Moesif: `memberships`, the ledger,
+for state (the latest value is what counts), and `deliveries` for facts (every forwarded call counts). Their partial indexes hold
+only what is owed, so that an idle tick reads next to nothing.
+
+The migrations make these tables; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
+
+from sync.store.types import Document, Instant, RowId
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+profiles: Final = Table(
+    "profiles",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    # Null while only an anonymous id is known.
+    Column("user_id", Text, unique=True),
+    Column("traits", Document, nullable=False),
+    # When each trait was said, in microseconds, by its name: the newest statement wins whatever the order of arrival.
+    Column("traits_at", Document, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+identifiers: Final = Table(
+    "identifiers",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("profile_id", RowId, ForeignKey("profiles.id"), nullable=False, index=True),
+)
+
+calls: Final = Table(
+    "calls",
+    metadata,
+    # The order of arrival.
+    Column("id", RowId, primary_key=True),
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("profile_id", RowId, ForeignKey("profiles.id"), nullable=False),
+    Column("event", Text),
+    Column("timestamp", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    # What the call itself said; the profile may have learned more since.
+    Column("user_id", Text),
+    Column("anonymous_id", Text),
+    Column("group_id", Text),
+    Column("previous_id", Text),
+    # Properties of track, page and screen; traits of identify and group.
+    Column("properties", Document, nullable=False),
+    Column("context", Document, nullable=False),
+    Column("integrations", Document, nullable=False),
+)
+# "Which users did X between two instants": windows and their edges. The profile is in the index so that the table is not read.
+_IS_EVENT: Final = text("event IS NOT NULL")
+Index(
+    "ix_calls_event",
+    calls.c.event,
+    calls.c.timestamp,
+    calls.c.profile_id,
+    postgresql_where=_IS_EVENT,
+    sqlite_where=_IS_EVENT,
+)
+# "What did this user do": one profile's predicate, funnels, look-ups and merges.
+Index("ix_calls_profile", calls.c.profile_id, calls.c.event, calls.c.timestamp)
+# Replay by time range.
+Index("ix_calls_timestamp", calls.c.timestamp)
+
+rejected_calls: Final = Table(
+    "rejected_calls",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("received_at", Instant, nullable=False, index=True),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    # As it came, cut at 32 KB.
+    Column("body", Text, nullable=False),
+)
+
+audiences: Final = Table(
+    "audiences",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("guard", Text),
+    Column("enabled", Boolean(name="enabled"), nullable=False),
+    # Counts the queries this key has had; 1 is the first.
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    # Set when the definition has gone from the file; the key is never given to anything else.
+    Column("retired_at", Instant),
+    # The instant of the last run, and the version it computed.
+    Column("computed_at", Instant),
+    Column("computed_version", Integer),
+    # The last slot of the schedule that was taken, by whichever scheduler.
+    Column("slot_at", Instant),
+)
+
+runs: Final = Table(
+    "runs",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("audience_id", RowId, ForeignKey("audiences.id"), nullable=False),
+    # The instant that counted as now, and when it happened by the clock.
+    Column("at", Instant, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", Text, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("entered", Integer, nullable=False),
+    Column("exited", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    # What this run had to tell, and what became of it; what is missing from the sum is still underway.
+    Column("owed", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("error", Text),
+)
+Index("ix_runs_audience", runs.c.audience_id, runs.c.id)
+
+# No foreign keys here and in `changes`: both are filled by the million in one statement, from `profiles` itself, and a check for
+# each row would double its time.
+memberships: Final = Table(
+    "memberships",
+    metadata,
+    Column("audience_id", RowId, primary_key=True, autoincrement=False),
+    Column("profile_id", RowId, primary_key=True, autoincrement=False),
+    # JSON: `true` and `false` of an audience, any value of a computed trait; null where a computed trait has none.
+    Column("value", Text),
+    Column("since", Instant, nullable=False),
+    # What Moesif last took; null where it never took anything.
+    Column("accepted", Text),
+    Column("accepted_at", Instant),
+    Column("state", Text, nullable=False),
+    # What is, or may be, on the way; null where nothing is.
+    Column("sent", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text),
+    # The run that answers for the row.
+    Column("run_id", RowId, nullable=False),
+    sqlite_with_rowid=False,
+)
+_UNSETTLED: Final = text("state <> 'settled'")
+Index("ix_memberships_profile", memberships.c.profile_id, memberships.c.audience_id)
+Index(
+    "ix_memberships_unsettled",
+    memberships.c.audience_id,
+    memberships.c.state,
+    memberships.c.profile_id,
+    postgresql_where=_UNSETTLED,
+    sqlite_where=_UNSETTLED,
+)
+
+changes: Final = Table(
+    "changes",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("audience_id", RowId, nullable=False),
+    Column("profile_id", RowId, nullable=False),
+    Column("value", Text),
+    Column("at", Instant, nullable=False),
+    Column("run_id", RowId, nullable=False),
+)
+Index("ix_changes_audience", changes.c.audience_id, changes.c.at, changes.c.profile_id)
+Index("ix_changes_profile", changes.c.profile_id, changes.c.audience_id, changes.c.at)
+
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    # The order in which calls about one subject leave.
+    Column("id", RowId, primary_key=True),
+    Column("call_id", RowId, ForeignKey("calls.id"), nullable=False, index=True),
+    Column("lane", Text, nullable=False),
+    # The user or company it is about; empty for an action, which needs no order.
+    Column("subject", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("reason", Text),
+)
+Index("ix_deliveries_lane", deliveries.c.lane, deliveries.c.state, deliveries.c.id)
+
+lanes: Final = Table(
+    "lanes",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    # Nobody sends before this instant; an open lane has no row.
+    Column("paused_until", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    # The key was refused: whoever starts to send may try again at once, since it may have been mended.
+    Column("key_refused", Boolean(name="key_refused"), nullable=False),
+    # Failures in a row.
+    Column("failures", Integer, nullable=False),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    # Rises with every change of hands.
+    Column("epoch", Integer, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+heartbeats: Final = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("detail", Text, nullable=False),
+)

@@ -1,0 +1,130 @@
+"""What PostgreSQL can do with JSON, text and numbers and SQLite cannot: functions that are added to every SQLite connection.
+
+They read values with the same code as the language's reading (`sync.language.values`), so that the two cannot differ. All are
+deterministic; what is not a number, a date or a text is NULL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from sync.json_value import Json, decode, encode
+from sync.language import values
+from sync.language.tree import Each, Path
+from sync.store.types import to_text
+
+REMEMBERED: Final = 16_384
+"""How many of the latest texts are not read again: dates and prices come in heaps."""
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Add the functions to one connection."""
+    for function in (text_number, text_instant, json_number, json_number_text, json_sorted, double_text, double_json):
+        connection.create_function(function.__name__, 1, function, deterministic=True)
+    for function_of_two in (json_member, json_array_text):
+        connection.create_function(function_of_two.__name__, 2, function_of_two, deterministic=True)
+    connection.create_aggregate("exact_total", 1, ExactTotal)
+    connection.create_aggregate("exact_mean", 1, ExactMean)
+    connection.create_aggregate("json_text_list", 1, JsonTextList)
+
+
+@lru_cache(REMEMBERED)
+def text_number(text: str | None) -> float | None:
+    """Read a text that is a number in full."""
+    return values.number_of(text)
+
+
+@lru_cache(REMEMBERED)
+def text_instant(text: str | None) -> int | None:
+    """Read a date, as microseconds since 1970."""
+    return values.instant_of(text)
+
+
+def json_number(json: str | None) -> float | None:
+    """Read a JSON number as the nearest double."""
+    return None if json is None else values.number_of(decode(json))
+
+
+def json_number_text(json: str | None) -> str | None:
+    """Write a JSON number in its shortest decimal form."""
+    return None if json is None else values.text_of(decode(json))
+
+
+def json_sorted(json: str | None) -> str | None:
+    """Write JSON so that equal objects are equal texts."""
+    return None if json is None else to_text(decode(msgspec.json.encode(decode(json), order="sorted")))
+
+
+def double_text(double: float | None) -> str | None:
+    """Write a double in its shortest decimal form."""
+    return None if double is None else values.number_text(values.tidy(double))
+
+
+def double_json(double: float | None) -> str | None:
+    """Write a double as JSON, without a fraction if it has none."""
+    return None if double is None else to_text(values.tidy(double))
+
+
+def json_member(json: str | None, key: str) -> str | None:
+    """Look a key up in an object; for keys that cannot be said in SQLite's own paths."""
+    document = None if json is None else decode(json)
+    return to_text(document[key]) if isinstance(document, dict) and key in document else None
+
+
+def json_array_text(json: str | None, path: str) -> str | None:
+    """Write what a path leads to as one text, as `mode(… as array)` has it. The path is a JSON array; `true` in it is `$`."""
+    if json is None:
+        return None
+    steps = _path(path)
+    found = values.find(decode(json), steps)
+    if Each.ELEMENT in steps:
+        return None if found == (None,) else values.array_text(found)
+    return values.array_text(found[0]) if isinstance(found[0], list) else values.text_of(found[0])
+
+
+@lru_cache
+def _path(path: str) -> Path:
+    steps: Json = decode(path)
+    assert isinstance(steps, list)
+    return tuple(step if isinstance(step, str) else Each.ELEMENT for step in steps)
+
+
+class ExactTotal:
+    """Add doubles exactly, then round to 9 decimals."""
+
+    def __init__(self) -> None:
+        self.numbers: list[float] = []
+
+    def step(self, number: float | None) -> None:
+        if number is not None:
+            self.numbers.append(number)
+
+    def finalize(self) -> float | None:
+        return values.rounded(values.total(self.numbers)) if self.numbers else None
+
+
+class ExactMean(ExactTotal):
+    """Take the mean of doubles exactly, then round to 9 decimals."""
+
+    def finalize(self) -> float | None:
+        if not self.numbers:
+            return None
+        return values.rounded(values.share(values.total(self.numbers), len(self.numbers)))
+
+
+class JsonTextList:
+    """Write texts as a JSON array sorted by code point."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def step(self, text: str | None) -> None:
+        if text is not None:
+            self.texts.append(text)
+
+    def finalize(self) -> str | None:
+        return encode([*sorted(self.texts)]) if self.texts else None
