@@ -1,0 +1,129 @@
+"""How two values compare, as SQL; the same rules as in `sync.language.values`, one for one.
+
+Every condition made here is true, false or NULL, and NULL counts as false. What negates one says so by `negated`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import BigInteger, Exists, Integer, Text, and_, exists, false, func, literal, or_, select, true
+from sqlalchemy.sql.elements import False_, True_
+
+from sync.language.tree import Operator
+from sync.store.compiler.operands import Maybe, Value, at
+from sync.store.compiler.places import Place, Sql, elements_of
+from sync.store.compiler.words import Worded
+
+Relation = Callable[[Sql, Sql], Sql]
+Predicate = Callable[[Value, Value], Sql]
+
+SIGNS: Final[dict[Operator, Relation]] = {
+    Operator.EQUALS: lambda left, right: left == right,
+    Operator.DIFFERS: lambda left, right: left != right,
+    Operator.GREATER_THAN: lambda left, right: left > right,
+    Operator.AT_LEAST: lambda left, right: left >= right,
+    Operator.LESS_THAN: lambda left, right: left < right,
+    Operator.AT_MOST: lambda left, right: left <= right,
+}
+
+
+def negated(condition: Sql) -> Sql:
+    """Turn false and NULL into true, and true into false."""
+    if isinstance(condition, True_):
+        return false()
+    if isinstance(condition, False_):
+        return true()
+    return ~condition if isinstance(condition, Exists) else condition.is_not(true())
+
+
+def equal(left: Value, right: Value) -> Sql:
+    """Compare as `=` does."""
+    same = [_both(left.word, right.word, SIGNS[Operator.EQUALS])]
+    # One of the two has to be a number proper; two strings are never compared as numbers.
+    if right.word is None:
+        same.append(_both(left.number, right.double, SIGNS[Operator.EQUALS]))
+    elif left.word is None:
+        same.append(_both(left.double, right.number, SIGNS[Operator.EQUALS]))
+    else:
+        same.append(_both(left.double, right.number, SIGNS[Operator.EQUALS]))
+        same.append(_both(left.number, right.double, SIGNS[Operator.EQUALS]))
+    return or_(*same)
+
+
+def differs(left: Value, right: Value) -> Sql:
+    """Tell whether both are there and not equal."""
+    return and_(present(left), present(right), negated(equal(left, right)))
+
+
+def present(value: Value) -> Sql:
+    return false() if value.present is None else value.present
+
+
+def ordered(relation: Relation) -> Predicate:
+    """Compare as `<` and its like do: as numbers with a number on the right, as strings with a string."""
+
+    def by_code_point(left: Sql, right: Sql) -> Sql:
+        return relation(Worded(lambda words: words.by_code_point(left), Text()), right)
+
+    return lambda left, right: or_(_both(left.string, right.string, by_code_point), _both(left.number, right.double, relation))
+
+
+def contains(left: Value, right: Value) -> Sql:
+    """Tell whether a text has the other in it, or an element of an array is the other or has it in it."""
+    return or_(_has_part(left, right), false() if left.array is None else _an_element(left.array, right))
+
+
+def _an_element(array: Place, needle: Value) -> Sql:
+    if needle.present is None:
+        return false()
+    elements = elements_of(array)
+    element = at(Place(origin=elements))
+    found = select(literal(1, Integer())).select_from(elements.rows).where(or_(equal(element, needle), _has_part(element, needle)))
+    return exists(found.correlate_except(elements.rows))
+
+
+def _has_part(left: Value, right: Value) -> Sql:
+    def position(text: Sql, part: Sql) -> Sql:
+        return Worded(lambda words: words.position(text, part), Integer()) > literal(0, Integer())
+
+    return _both(left.searchable, right.searchable, position)
+
+
+def omits(left: Value, right: Value) -> Sql:
+    return negated(contains(left, right))
+
+
+def starts_with(left: Value, right: Value) -> Sql:
+    return _both(left.searchable, right.searchable, lambda text, part: func.substr(text, 1, func.length(part)) == part)
+
+
+def ends_with(left: Value, right: Value) -> Sql:
+    def at_end(text: Sql, part: Sql) -> Sql:
+        start = func.length(text) - func.length(part) + 1
+        return and_(start >= 1, func.substr(text, start) == part)
+
+    return _both(left.searchable, right.searchable, at_end)
+
+
+PREDICATES: Final[dict[Operator, Predicate]] = {
+    Operator.EQUALS: equal,
+    Operator.DIFFERS: differs,
+    Operator.OMITS: omits,
+    Operator.STARTS_WITH: starts_with,
+    Operator.ENDS_WITH: ends_with,
+    **{
+        operator: ordered(SIGNS[operator])
+        for operator in (Operator.GREATER_THAN, Operator.AT_LEAST, Operator.LESS_THAN, Operator.AT_MOST)
+    },
+}
+
+
+def as_instants(left: Value, relation: Relation, instant: int) -> Sql:
+    """Compare a date with an instant, in microseconds since 1970."""
+    return false() if left.instant is None else relation(left.instant, literal(instant, BigInteger()))
+
+
+def _both(left: Maybe, right: Maybe, relation: Relation) -> Sql:
+    return false() if left is None or right is None else relation(left, right)

@@ -1,0 +1,142 @@
+"""Conditions: junctions and comparisons, wherever they stand.
+
+Every condition is true, false or NULL in SQL, and NULL counts as false: AND and OR keep that, NOT has to say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import assert_never
+
+from sqlalchemy import BigInteger, FromClause, Integer, Select, and_, exists, false, literal, or_, select
+
+from sync.language import tree
+from sync.language.reading import instant
+from sync.language.tree import AnyOperator, DateOperator, Operator, RecencyOperator
+from sync.language.values import MICROSECOND
+from sync.store.compiler.comparisons import PREDICATES, SIGNS, as_instants, contains, equal, negated, present
+from sync.store.compiler.operands import ABSENT, Value, constant
+from sync.store.compiler.places import Sql, side_by_side
+from sync.store.compiler.scope import Scope, Tally
+
+FARTHEST = 2**61
+"""In microseconds, 73,000 years: no instant is farther from another, and their sum is still a BIGINT."""
+
+
+def holds(condition: tree.Condition, scope: Scope) -> Sql:
+    """Tell whether a condition holds."""
+    match condition:
+        case tree.And(parts=parts):
+            return and_(*(holds(part, scope) for part in parts))
+        case tree.Or(parts=parts):
+            return or_(*(holds(part, scope) for part in parts))
+        case tree.Not(part=part):
+            return negated(holds(part, scope))
+        case tree.Compare(left=tree.Count() | tree.UniqueCount() as count, operator=operator, right=tree.Number(value=number)) if (
+            operator in SIGNS
+        ):
+            return _counted(scope.tally(count), operator, float(number))
+        case _:
+            return for_any(condition.left, scope, lambda left: _compares(condition, left, scope))
+
+
+def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sql]) -> Sql:
+    """Tell whether the predicate holds for any of an operand's values; for the absent value where it has none."""
+    match operand:
+        case tree.Text() | tree.Number() | tree.Truth():
+            return predicate(constant(operand))
+        case tree.Day() | tree.Instant():
+            raise AssertionError("dates are compared as instants")
+        case tree.Trait() | tree.Property() | tree.ParentProperty() | tree.Context():
+            tables, value = scope.find(operand)
+        case _:
+            row, value = scope.reduce(operand)
+            return predicate(value) if row is None else exists(_rows(row).where(predicate(value)).correlate_except(row))
+    if not tables:
+        return predicate(value)
+    some = _rows(side_by_side(tables)).correlate_except(*(table.rows for table in tables))
+    return or_(exists(some.where(predicate(value))), and_(predicate(ABSENT), ~exists(some)))
+
+
+def _rows(table: FromClause) -> Select[tuple[int]]:
+    return select(literal(1, Integer())).select_from(table)
+
+
+def _counted(tally: Tally, operator: Operator, number: float) -> Sql:
+    """Compare a count; whether there is any event at all is a question of its own, which is cheaper."""
+    at_none, at_one = RELATIONS[operator](0, number), RELATIONS[operator](1, number)
+    beyond = RELATIONS[operator](2, number) and operator in (Operator.DIFFERS, Operator.AT_LEAST, Operator.GREATER_THAN)
+    if tally.some is not None and not at_none and at_one and beyond:
+        return tally.some
+    if tally.some is not None and at_none and not at_one and not RELATIONS[operator](2, number):
+        return negated(tally.some)
+    return SIGNS[operator](tally.count, literal(number))
+
+
+RELATIONS: dict[Operator, Callable[[float, float], bool]] = {
+    Operator.EQUALS: lambda left, right: left == right,
+    Operator.DIFFERS: lambda left, right: left != right,
+    Operator.GREATER_THAN: lambda left, right: left > right,
+    Operator.AT_LEAST: lambda left, right: left >= right,
+    Operator.LESS_THAN: lambda left, right: left < right,
+    Operator.AT_MOST: lambda left, right: left <= right,
+}
+
+
+def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
+    match condition:
+        case tree.Compare(operator=operator, right=tree.Day() | tree.Instant() as right):
+            return _compare_dates(left, operator, instant(right))
+        case tree.Compare(operator=operator, right=right):
+            return for_any(right, scope, lambda value: PREDICATES[operator](left, value))
+        case tree.CompareAny(operator=AnyOperator.CONTAINS, rights=rights):
+            return or_(*(for_any(right, scope, lambda value: contains(left, value)) for right in rights))
+        case tree.CompareAny(operator=operator, rights=rights):
+            found = or_(*(_equals_literal(left, right, scope) for right in rights))
+            return found if operator is AnyOperator.ONE_OF else negated(found)
+        case tree.Presence(exists=there):
+            return present(left) if there else negated(present(left))
+        case tree.DateOrder(operator=operator, right=right):
+            relation = Operator.LESS_THAN if operator is DateOperator.BEFORE else Operator.GREATER_THAN
+            return _compare_dates(left, relation, instant(right))
+        case tree.Recency(operator=operator, span=span):
+            return _is_recent(left, operator, scope.run.now, span)
+        case _:
+            assert_never(condition)
+
+
+def _equals_literal(left: Value, right: tree.Operand, scope: Scope) -> Sql:
+    if isinstance(right, tree.Day | tree.Instant):
+        return as_instants(left, SIGNS[Operator.EQUALS], instant(right))
+    return for_any(right, scope, lambda value: equal(left, value))
+
+
+def _compare_dates(left: Value, operator: Operator, right: int) -> Sql:
+    if operator is Operator.DIFFERS:
+        return and_(present(left), negated(as_instants(left, SIGNS[Operator.EQUALS], right)))
+    return as_instants(left, SIGNS[operator], right)
+
+
+def _is_recent(left: Value, operator: RecencyOperator, now: int, span: timedelta) -> Sql:
+    if left.instant is None:
+        return false()
+    earlier, later = now - micros_of(span), now + micros_of(span)
+    match operator:
+        case RecencyOperator.WITHIN_LAST:
+            return and_(left.instant > _at(earlier), left.instant <= _at(now))
+        case RecencyOperator.BEFORE_LAST:
+            return left.instant <= _at(earlier)
+        case RecencyOperator.WITHIN_NEXT:
+            return and_(left.instant > _at(now), left.instant <= _at(later))
+        case RecencyOperator.AFTER_NEXT:
+            return left.instant > _at(later)
+
+
+def micros_of(span: timedelta) -> int:
+    """Count the microseconds of a duration; of one that is longer than time, as many as time has."""
+    return min(span // MICROSECOND, FARTHEST)
+
+
+def _at(instant: int) -> Sql:
+    return literal(instant, BigInteger())

@@ -1,0 +1,98 @@
+"""The events of a stream, as SQL: the rows of `calls` that pass its filters, or those of them that the open session has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, FromClause, Integer, and_, case, func, literal, select
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+from sync.language import tree
+from sync.store.compiler.conditions import FARTHEST, holds, micros_of
+from sync.store.compiler.places import Sql
+from sync.store.compiler.scope import Scope, micros
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Events:
+    """A table of events with the columns of `calls` that are needed, where it stands in a FROM, and which of its rows count."""
+
+    table: FromClause
+    rows: FromClause
+    conditions: tuple[Sql, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """`after < timestamp <= until`, in microseconds."""
+
+    after: int | None
+    until: int
+
+
+def events_of(stream: tree.Stream, scope: Scope, table: FromClause, rows: FromClause, whose: Iterable[Sql], documents: Collection[str]) -> Events:
+    """Take the events of a stream.
+
+    `table` is an alias of `calls`, which stands in `rows`; `whose` says whose events it may give; `documents` are the
+    columns that are read of the events. The scope is that of the stream itself, not of its `where`.
+    """
+    conditions = (*whose, table.c.event == stream.event, *_filters(stream, scope, table))
+    events = Events(table=table, rows=rows, conditions=conditions)
+    return events if stream.expires_after is None else _open_session(events, stream, scope, documents)
+
+
+def _filters(stream: tree.Stream, scope: Scope, table: FromClause) -> Iterator[Sql]:
+    window = _window(stream.filters, scope.run.now)
+    yield micros(table.c.timestamp) <= _at(window.until)
+    if window.after is not None:
+        yield micros(table.c.timestamp) > _at(window.after)
+    for filter_ in stream.filters:
+        match filter_:
+            case tree.Where(condition=condition):
+                yield holds(condition, scope.inside(table))
+            case tree.Sources(exclude=exclude):
+                yield table.c.source.not_in(exclude)
+            case tree.Within(span=span, of_parent=True):
+                yield _since_parent(table, scope, 0, micros_of(span))
+            case tree.Between(near=near, far=far, of_parent=True):
+                yield _since_parent(table, scope, micros_of(near), micros_of(far))
+
+
+def _window(filters: Iterable[tree.Filter], now: int) -> Window:
+    """Put all windows that are relative to now into one, which the index can follow."""
+    after, until = [], [now]
+    for filter_ in filters:
+        match filter_:
+            case tree.Within(span=span, of_parent=False):
+                after.append(now - micros_of(span))
+            case tree.Between(near=near, far=far, of_parent=False):
+                after.append(now - micros_of(far))
+                until.append(now - micros_of(near))
+    return Window(after=max(after, default=None), until=min(until))
+
+
+def _since_parent(table: FromClause, scope: Scope, after: int, until: int) -> Sql:
+    assert scope.event is not None, "the checker lets no parent stand outside of a funnel"
+    at, parent = micros(table.c.timestamp), micros(scope.event.c.timestamp)
+    return and_(at > parent + _at(after), at <= parent + _at(until))
+
+
+def _open_session(events: Events, stream: tree.Stream, scope: Scope, documents: Collection[str]) -> Events:
+    """Keep the latest run of events each of which is followed by the next, and at last by now, in less than the span."""
+    assert stream.expires_after is not None
+    span, order = micros_of(stream.expires_after), (events.table.c.timestamp, events.table.c.id)
+    following = func.lead(micros(events.table.c.timestamp)).over(partition_by=events.table.c.profile_id, order_by=order)
+    gap = func.coalesce(following, _at(scope.run.now)) - micros(events.table.c.timestamp)
+    broken = case((gap >= _at(span), 1), else_=0).label("broken")
+    kept: list[KeyedColumnElement[object]] = [events.table.c[name] for name in ("profile_id", "timestamp", "id", *sorted(documents))]
+    gaps = select(*kept, broken).select_from(events.rows).where(*events.conditions).correlate_except(events.table).subquery()
+    later = func.sum(gaps.c.broken, type_=Integer()).over(
+        partition_by=gaps.c.profile_id, order_by=(gaps.c.timestamp.desc(), gaps.c.id.desc())
+    )
+    sessions = select(*(gaps.c[one.key] for one in kept), later.label("later")).correlate_except(gaps).subquery()
+    return Events(table=sessions, rows=sessions, conditions=(sessions.c.later == literal(0),))
+
+
+def _at(instant: int) -> Sql:
+    return literal(max(instant, -FARTHEST), BigInteger())
