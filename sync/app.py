@@ -1,0 +1,95 @@
+"""Build the program from its settings: the only place that makes the clock, and the only one that puts the parts together."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sync.audience import Definition
+from sync.compute import traits_read
+from sync.definitions import load, read
+from sync.errors import SettingsError
+from sync.moesif import Collector
+from sync.payload import Mapping
+from sync.send import Desk, Sender
+from sync.settings import Settings
+from sync.store import Store
+
+Clock = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """Return the instant that it is."""
+    return datetime.now(UTC)  # noqa: TID251 - this is the one place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class App:
+    """A running whole. Nothing in it decides anything; it holds what the doors hand to the verbs."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    mapping: Mapping
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+    """Names this process where only one may do a thing."""
+
+    def definitions(self) -> tuple[Definition, ...]:
+        """Read the definitions file. Raises InvalidDefinitions with every fault, and InputError where it cannot be read."""
+        return read_definitions(self.settings)
+
+    @contextmanager
+    def sender(self) -> Iterator[Sender]:
+        """Make the road to Moesif. Raises SettingsError where there is no key."""
+        with self.collector() as collector:
+            yield Sender(desk=self._desk(collector), owner=self.owner, connections=self.settings.moesif_connections)
+
+    def collector(self) -> Collector:
+        """Make the client of Moesif's collector; close it after use. Raises SettingsError where there is no key."""
+        settings = self.settings
+        if settings.moesif_application_id is None:
+            raise SettingsError(
+                "SYNC_MOESIF_APPLICATION_ID is not set, so nothing can be sent; it is Moesif's Collector Application Id "
+                "(in Moesif: Settings, API keys). To try without an account: personas-sync stand-in"
+            )
+        return Collector(
+            settings.moesif_application_id,
+            settings.moesif_url,
+            clock=self.clock,
+            allow_plain_http=settings.allow_plain_http,
+        )
+
+    def _desk(self, collector: Collector) -> Desk:
+        return Desk(
+            store=self.store,
+            destination=collector,
+            mapping=self.mapping,
+            space_id=self.settings.space,
+            clock=self.clock,
+            batch_items=self.settings.moesif_batch,
+        )
+
+
+@contextmanager
+def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[App]:
+    """Open the store, whatever its schema, and close it at the end."""
+    store = Store.at(settings.database_url)
+    mapping = Mapping(
+        uri_fallback=settings.request_uri,
+        forward_pages=settings.forward_pages,
+        forward_anonymous=settings.forward_anonymous,
+    )
+    try:
+        yield App(settings=settings, store=store, clock=clock, mapping=mapping)
+    finally:
+        store.close()
+
+
+def read_definitions(settings: Settings) -> tuple[Definition, ...]:
+    """Read and check the definitions, references included; asks no store."""
+    return read(load(settings.definitions), traits_read)

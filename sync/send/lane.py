@@ -1,0 +1,228 @@
+"""The loop of one lane: fill the connections, write down what comes back, wait where the other side asks to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
+from sync.errors import StoreBusy, Unreachable
+from sync.send.exchange import Exchange, Result
+from sync.send.parcels import Desk, Parcel
+from sync.store import Store, leases
+
+log = logging.getLogger(__name__)
+
+POLL: Final = timedelta(seconds=1)
+"""How often an idle lane looks; what is owed within this process wakes it at once."""
+
+KEY_PAUSE: Final = timedelta(minutes=5)
+"""How long everything waits before a refused key is tried again."""
+
+MARGIN: Final = timedelta(seconds=5)
+
+
+class Right:
+    """The right to send, while it is renewed. A holder trusts it by its own monotonic clock, counted from before it asked."""
+
+    def __init__(
+        self, store: Store, lease: leases.Lease, clock: Callable[[], datetime], duration: timedelta, started: float
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._duration = duration
+        self._renewed = started
+
+    @property
+    def holds(self) -> bool:
+        return time.monotonic() - self._renewed < (self._duration - MARGIN).total_seconds()
+
+    def renew_when_due(self) -> None:
+        """Renew it after a third of its time; a store that is away is asked again, until the time is up."""
+        started = time.monotonic()
+        if started - self._renewed < self._duration.total_seconds() / 3:
+            return
+        try:
+            with self._store.writing() as connection:
+                if leases.renew(connection, self._lease, self._clock(), self._duration):
+                    self._renewed = started
+                else:
+                    self._renewed = float("-inf")
+        except Unreachable as error:
+            log.warning("cannot renew the right to send: %s", error)
+            time.sleep(0.5)
+
+    def check(self, connection: Connection) -> bool:
+        """Whether this process still has it, inside of a transaction that depends on it."""
+        return leases.still_held(connection, self._lease)
+
+    def give_back(self) -> None:
+        """Let others send at once."""
+        try:
+            with self._store.writing() as connection:
+                leases.give_back(connection, self._lease)
+        except Unreachable as error:
+            log.warning("cannot give back the right to send, it will run out: %s", error)
+
+
+@dataclass(slots=True, kw_only=True)
+class Drain:
+    """How long lanes go on, and what they have done. Shared by the three lanes of a sender."""
+
+    stop: threading.Event
+    wake: threading.Event
+    broken: threading.Event = field(default_factory=threading.Event)
+    """Set by a lane that cannot go on, so that the others end, too, and the failure is seen."""
+    patience: timedelta | None
+    """How long to wait without progress; None for ever, which is a service."""
+    progress: Callable[[int], None] = lambda count: None
+    requests: int = 0
+    accepted: int = 0
+    last_failure: Outcome | None = None
+    _since: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, results: Iterable[Result], requests: int) -> None:
+        """Count what came back."""
+        outcomes = [outcome for _, outcome in results]
+        accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
+        failures = [outcome for outcome in outcomes if not isinstance(outcome, Accepted | Rejected)]
+        with self._lock:
+            self.requests += requests
+            self.accepted += accepted
+            self.last_failure = failures[-1] if failures else None if accepted else self.last_failure
+            if accepted:
+                self._since = time.monotonic()
+        self.progress(len(outcomes) - len(failures))
+
+    def is_over(self) -> bool:
+        """Whether patience is at its end."""
+        return self.stop.is_set() or self.remaining() <= timedelta()
+
+    def remaining(self) -> timedelta:
+        if self.patience is None:
+            return timedelta.max
+        return self.patience - timedelta(seconds=time.monotonic() - self._since)
+
+    def wait_for_other(self) -> None:
+        """Give the process that sends now a moment."""
+        self.stop.wait(0.1)
+
+
+class LaneSender:
+    """Sends one lane until its drain is over."""
+
+    def __init__(self, desk: Desk, lane: Lane, connections: int, right: Right, drain: Drain) -> None:
+        self._desk = desk
+        self.lane: Final = lane
+        self._connections = connections
+        self._right = right
+        self._drain = drain
+        self._under_way: dict[Future[tuple[list[Result], int]], list[Parcel]] = {}
+        self.failure: BaseException | None = None
+
+    def work(self) -> None:
+        """Run until stopped, or, where patience is limited, until nothing is due."""
+        try:
+            with ThreadPoolExecutor(self._connections, thread_name_prefix=f"send-{self.lane}") as pool:
+                while self._step(pool):
+                    pass
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for this one
+            self.failure = error
+            self._drain.broken.set()
+
+    def _step(self, pool: ThreadPoolExecutor) -> bool:
+        try:
+            pause = self._fill(pool)
+            if self._under_way:
+                self._settle_finished()
+                return True
+            return self._rest(pause)
+        except StoreBusy as error:
+            log.info("%s", error)
+            return not self._drain.is_over()
+
+    def _fill(self, pool: ThreadPoolExecutor) -> timedelta:
+        """Claim until every connection is busy; return how long to wait where nothing could be claimed."""
+        while len(self._under_way) < self._connections:
+            if self._is_ending():
+                return timedelta()
+            pause = self._paused_for()
+            parcels = [] if pause else self._claim()
+            if not parcels:
+                return pause
+            self._under_way[pool.submit(self._exchange, parcels)] = parcels
+        return timedelta()
+
+    def _exchange(self, parcels: list[Parcel]) -> tuple[list[Result], int]:
+        exchange = Exchange(self._desk, self.lane)
+        return exchange.send(parcels), exchange.requests
+
+    def _claim(self) -> list[Parcel]:
+        with self._desk.store.reading() as connection:
+            if not self._desk.is_waiting(connection, self.lane):
+                return []
+        busy = [parcel for parcels in self._under_way.values() for parcel in parcels]
+        with self._desk.store.writing() as connection:
+            return self._desk.claim(connection, self.lane, busy) if self._right.check(connection) else []
+
+    def _settle_finished(self) -> None:
+        finished, _ = wait(self._under_way, timeout=1, return_when=FIRST_COMPLETED)
+        answers = [future.result() for future in finished]
+        results = [result for some, _ in answers for result in some]
+        if not finished:
+            return
+        with self._desk.store.writing() as connection:
+            # Whoever took over has called these unknown; writing now could hide what they learn.
+            if self._right.check(connection):
+                self._desk.settle(connection, results)
+                self._pause_or_open(connection, [outcome for _, outcome in results])
+        for future in finished:
+            del self._under_way[future]
+        self._drain.note(results, sum(requests for _, requests in answers))
+
+    def _pause_or_open(self, connection: Connection, outcomes: list[Outcome]) -> None:
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Later | Unknown | KeyRefused)]
+        known = leases.pauses(connection).get(self.lane)
+        if not failed:
+            if known is not None and any(isinstance(outcome, Accepted) for outcome in outcomes):
+                leases.open_lane(connection, self.lane)
+            return
+        worst, failures = failed[-1], (known.failures if known else 0) + 1
+        refused = isinstance(worst, KeyRefused)
+        asked = worst.after if isinstance(worst, Later) else None
+        until = self._desk.clock() + (KEY_PAUSE if refused else wait_after(failures, asked))
+        log.warning("lane %s paused until %s: %s", self.lane, until.isoformat(timespec="seconds"), worst.reason)
+        for lane in Lane if refused else (self.lane,):
+            pause = leases.Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused)
+            leases.pause(connection, pause)
+
+    def _paused_for(self) -> timedelta:
+        with self._desk.store.reading() as connection:
+            pause = leases.pauses(connection).get(self.lane)
+        return max(pause.until - self._desk.clock(), timedelta()) if pause else timedelta()
+
+    def _is_ending(self) -> bool:
+        return self._drain.stop.is_set() or self._drain.broken.is_set() or not self._right.holds
+
+    def _rest(self, pause: timedelta) -> bool:
+        """Wait for work, or for a pause to end; False where there is nothing to wait for."""
+        if self._is_ending():
+            return False
+        if self._drain.patience is None:
+            self._drain.wake.wait(min(pause or POLL, POLL).total_seconds())
+            self._drain.wake.clear()
+            return True
+        if not pause or pause > self._drain.remaining():
+            return False
+        time.sleep(min(pause, POLL).total_seconds())
+        return True

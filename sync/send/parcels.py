@@ -1,0 +1,151 @@
+"""What is due, as items of requests: all that is owed about one user, from queue and ledger alike, in one document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
+from sync.json_value import Json, decode
+from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, membership_call, merge
+from sync.store import Store, audiences, ledger, queue
+
+
+class Destination(Protocol):
+    """Whoever takes batches; Moesif's collector, or a function in a test."""
+
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+        """Send one batch, once; never raises for anything the network or the other side may do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One thing owed: a forwarded call, or one value of the ledger."""
+
+    document: dict[str, Json]
+    delivery_id: int | None = None
+    update: ledger.Update | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """One item of a request: all that is owed about one subject, oldest first, as one document."""
+
+    subject: str
+    parts: tuple[Part, ...]
+    document: dict[str, Json]
+
+    @classmethod
+    def of(cls, subject: str, parts: Sequence[Part]) -> Parcel:
+        document = parts[0].document
+        for part in parts[1:]:
+            document = merge(document, part.document)
+        return cls(subject=subject, parts=tuple(parts), document=document)
+
+    @property
+    def profile_ids(self) -> set[int]:
+        return {part.update.profile_id for part in self.parts if part.update is not None}
+
+    @property
+    def delivery_ids(self) -> list[int]:
+        return [part.delivery_id for part in self.parts if part.delivery_id is not None]
+
+    def apart(self) -> list[Parcel]:
+        """Return one parcel for each part, in order."""
+        return [Parcel.of(self.subject, [part]) for part in self.parts]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """Where parcels are made up and answers are written down."""
+
+    store: Store
+    destination: Destination
+    mapping: Mapping
+    space_id: str
+    clock: Callable[[], datetime]
+    batch_items: int = BATCH_ITEMS
+    batch_bytes: int = BATCH_BYTES
+
+    def is_waiting(self, connection: Connection, lane: Lane) -> bool:
+        """Whether anything is due on a lane; changes nothing."""
+        return queue.waiting(connection, lane) or (lane is Lane.USERS and ledger.waiting(connection))
+
+    def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel]) -> list[Parcel]:
+        """Take what the next request may carry, leaving out whoever is in a request already."""
+        subjects = frozenset(parcel.subject for parcel in busy) if lane is not Lane.ACTIONS else frozenset()
+        parts = self._facts(connection, queue.claim(connection, lane, self.batch_items, subjects))
+        if lane is Lane.USERS:
+            parts += self._state(connection, busy, subjects, self.batch_items)
+        return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
+
+    def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
+        """Write down what became of parcels."""
+        for outcome, parcels in _by_outcome(results):
+            deliveries = [id for parcel in parcels for id in parcel.delivery_ids]
+            profiles = sorted({id for parcel in parcels for id in parcel.profile_ids})
+            match outcome:
+                case Accepted():
+                    queue.settle_accepted(connection, deliveries)
+                    ledger.settle_accepted(connection, profiles, self.clock())
+                case Rejected(reason=reason):
+                    queue.settle(connection, deliveries, State.REJECTED, reason)
+                    updates = [part.update for parcel in parcels for part in parcel.parts if part.update is not None]
+                    ledger.settle_rejected(connection, updates, reason, self.clock())
+                case Unknown(reason=reason):
+                    queue.settle(connection, deliveries, State.UNKNOWN, reason)
+                    ledger.settle_back(connection, profiles, State.UNKNOWN, reason)
+                case Later(reason=reason) | KeyRefused(reason=reason):
+                    queue.settle(connection, deliveries, State.OWED, reason)
+                    ledger.settle_back(connection, profiles, State.OWED, reason)
+
+    def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
+        parts = [
+            (delivery.subject, Part(document=body.document, delivery_id=delivery.id))
+            for delivery in deliveries
+            for body in bodies(delivery.call, self.mapping)
+            if body.lane is delivery.lane
+        ]
+        # A setting has changed since they were queued, and they are no longer forwarded.
+        unwanted = {delivery.id for delivery in deliveries} - {part.delivery_id for _, part in parts}
+        queue.settle_accepted(connection, sorted(unwanted))
+        return parts
+
+    def _state(
+        self, connection: Connection, busy: Collection[Parcel], subjects: frozenset[str], limit: int
+    ) -> list[tuple[str, Part]]:
+        on_the_way = {id for parcel in busy for id in parcel.profile_ids}
+        ids = [stored.id for stored in audiences.all_stored(connection)]
+        due = ledger.due_profiles(connection, ids, limit, on_the_way)
+        # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
+        free = ledger.without_users(connection, due, subjects) if subjects else due
+        return [(update.user_id, self._part(update)) for update in ledger.claim(connection, free)] if free else []
+
+    def _part(self, update: ledger.Update) -> Part:
+        computation = Computation(
+            kind=ComputationClass.AUDIENCE if update.kind == "audience" else ComputationClass.TRAIT,
+            key=update.key,
+            id=f"aud_{update.audience_id}",
+            space_id=self.space_id,
+        )
+        value = decode(update.value)
+        call = membership_call(computation, user_id=update.user_id, value=value, since=update.since, at=self.clock())
+        return Part(document=bodies(call, self.mapping)[0].document, update=update)
+
+
+def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
+    grouped: dict[str, list[Part]] = {}
+    for subject, part in parts:
+        grouped.setdefault(subject, []).append(part)
+    return [Parcel.of(subject, some) for subject, some in grouped.items()]
+
+
+def _by_outcome(results: Iterable[tuple[Parcel, Outcome]]) -> list[tuple[Outcome, list[Parcel]]]:
+    grouped: dict[Outcome, list[Parcel]] = {}
+    for parcel, outcome in results:
+        grouped.setdefault(outcome, []).append(parcel)
+    return list(grouped.items())
