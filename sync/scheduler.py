@@ -1,0 +1,175 @@
+"""When each audience is synced. The only module that knows APScheduler, which is used as a clock with a thread pool.
+
+Its jobs live in memory and are rebuilt from our definitions. What has been done lives in our own table: every schedule has slots
+(`every 15 minutes`: the quarters of the hour in UTC; `cron`: its instants), a run takes the latest slot that is due, and a slot is
+taken once, by whichever process is first. So a restart neither skips nor repeats a run, slots that were missed become one run, and
+two schedulers do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from sync.audience import Cron, Every, Manual, Schedule, cron_fields
+from sync.compute import Clock, compute
+from sync.errors import InputError, SyncError
+from sync.membership import Outcome
+from sync.store import Store, audiences, leases
+from sync.store.audiences import Stored
+from sync.store.types import EPOCH
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT: Final = "scheduler"
+BEAT: Final = timedelta(seconds=5)
+STALE: Final = timedelta(seconds=30)
+"""A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
+
+_WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=1500))
+
+
+class Scheduler:
+    """Runs what is due, in threads of its own, from `start` to `stop`."""
+
+    def __init__(self, store: Store, clock: Clock, computed: Callable[[], None]) -> None:
+        """`computed` is called after every run, since something may be owed now."""
+        self._store = store
+        self._clock = clock
+        self._computed = computed
+        self._jobs: dict[str, Schedule] = {}
+        # The heart must beat while every worker is busy.
+        executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
+        # APScheduler's own default drops a run that is more than a second late.
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._apscheduler = BackgroundScheduler(executors=executors, job_defaults=defaults, timezone=UTC)
+
+    def start(self) -> None:
+        """Begin, with everything that became due while nobody ran."""
+        self.rebuild()
+        seconds = BEAT.total_seconds()
+        self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=self._clock())
+        self._apscheduler.start()
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self._apscheduler.shutdown(wait=True)
+
+    def every(self, interval: timedelta, work: Callable[[], None]) -> None:
+        """Do something else now and then, such as looking whether a file has changed."""
+        self._apscheduler.add_job(work, "interval", seconds=interval.total_seconds(), executor="heart")
+
+    def rebuild(self) -> None:
+        """Make the jobs agree with the definitions in the store; a changed one is looked at once right away."""
+        with self._store.reading() as connection:
+            wanted = {one.key: one.definition.schedule for one in audiences.standing(connection) if one.definition.enabled}
+        for key in self._jobs.keys() - wanted.keys():
+            self._remove(key)
+        for key, schedule in wanted.items():
+            if self._jobs.get(key) != schedule:
+                self._remove(key)
+                self._add(key, schedule)
+
+    def run_due(self, key: str) -> None:
+        """Sync one audience if a slot of its schedule is due that nobody took."""
+        try:
+            self._run_due(key)
+        except InputError as error:
+            # Somebody was ahead with `sync --at`; its time will come.
+            log.info("not computed: %s", error)
+        except SyncError as error:
+            log.warning("%s is not computed: %s", key, error)
+        finally:
+            self._computed()
+
+    def _run_due(self, key: str) -> None:
+        now = self._clock()
+        with self._store.reading() as connection:
+            audience = audiences.by_key(connection, key)
+        slot = latest_slot(audience.definition.schedule, now)
+        if slot is None or not _is_due(audience, slot):
+            return
+        with self._store.writing() as connection:
+            if not audiences.take_slot(connection, audience.id, slot):
+                return
+        run = compute(self._store, audience, now, self._clock)
+        level = logging.WARNING if run.outcome is Outcome.GUARDED else logging.INFO
+        log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, key, run.outcome, run.changed, run.owed)
+
+    def _beat(self) -> None:
+        try:
+            with self._store.writing() as connection:
+                leases.beat(connection, HEARTBEAT, self._clock(), "")
+        except SyncError as error:
+            log.warning("no heartbeat: %s", error)
+
+    def _add(self, key: str, schedule: Schedule) -> None:
+        trigger = trigger_of(schedule)
+        if trigger is not None:
+            self._jobs[key] = schedule
+            # At once, since a slot may have been missed; whether one was is decided by `run_due`.
+            self._apscheduler.add_job(self.run_due, trigger, args=[key], id=key, next_run_time=self._clock())
+
+    def _remove(self, key: str) -> None:
+        if self._jobs.pop(key, None) is not None:
+            self._apscheduler.remove_job(key)
+
+
+def latest_slot(schedule: Schedule, now: datetime) -> datetime | None:
+    """Return the last slot at or before an instant; None where there is none."""
+    match schedule:
+        case Every(interval):
+            return EPOCH + (now - EPOCH) // interval * interval
+        case Cron():
+            return _latest_cron(trigger_of(schedule), now)
+        case Manual():
+            return None
+
+
+def next_slot(schedule: Schedule, now: datetime) -> datetime | None:
+    """Return the first slot after an instant; None where there is none."""
+    match schedule:
+        case Every(interval):
+            return EPOCH + ((now - EPOCH) // interval + 1) * interval
+        case Cron():
+            return _next_cron(trigger_of(schedule), now + timedelta(microseconds=1))
+        case Manual():
+            return None
+
+
+def trigger_of(schedule: Schedule) -> CronTrigger | IntervalTrigger | None:
+    """Return APScheduler's trigger for a schedule; None for one that only people start."""
+    match schedule:
+        case Every(interval):
+            return IntervalTrigger(seconds=interval.total_seconds(), start_date=EPOCH, timezone=UTC)
+        case Cron(expression, timezone):
+            return CronTrigger(**cron_fields(expression), timezone=timezone)
+        case Manual():
+            return None
+
+
+def _is_due(audience: Stored, slot: datetime) -> bool:
+    return audience.slot_at is None or audience.slot_at < slot
+
+
+def _latest_cron(trigger: CronTrigger, now: datetime) -> datetime | None:
+    """Return the last instant of a cron trigger, which itself only tells the next: look back further and further."""
+    for window in _WINDOWS:
+        found, following = None, _next_cron(trigger, now - window)
+        while following is not None and following <= now:
+            found, following = following, _next_cron(trigger, following + timedelta(microseconds=1))
+        if found is not None:
+            return found
+    return None
+
+
+def _next_cron(trigger: CronTrigger, at: datetime) -> datetime | None:
+    following: datetime | None = trigger.get_next_fire_time(None, at)
+    return None if following is None else following.astimezone(UTC)

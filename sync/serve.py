@@ -1,0 +1,202 @@
+"""Serve: the HTTP door, the scheduler and delivery in one process, until SIGTERM or SIGINT.
+
+Stopping goes from the outside in: no new calls, no new runs, and what is on its way to Moesif is finished; the rest stays owed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from sync.app import App
+from sync.apply import apply
+from sync.call import Incoming
+from sync.errors import InputError, SettingsError, SyncError
+from sync.ingest import accept
+from sync.scheduler import HEARTBEAT, STALE, Scheduler
+from sync.send import Sender
+from sync.settings import is_loopback
+from sync.store import leases
+from sync.web import Door, Health, Server, create_app
+
+log = logging.getLogger(__name__)
+
+LOOK_AT_FILE: Final = timedelta(seconds=2)
+WATCH: Final = 5.0
+
+
+class Part(StrEnum):
+    """What `--only` can leave a process with."""
+
+    WEB = "web"
+    WORKER = "worker"
+
+
+def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
+    """Serve until told to stop. `ready` is called with a line for people once everything runs.
+
+    Raises SettingsError where the sources would be open to the network, SchemaMismatch, and InvalidDefinitions at the start; a file
+    that becomes invalid later is reported in the log and changes nothing.
+    """
+    app.store.require_current_schema()
+    _require_closed_door(app)
+    if only is not Part.WEB:
+        load_definitions(app)
+    wake, stop = threading.Event(), threading.Event()
+    with ExitStack() as stack:
+        if only is not Part.WEB:
+            stack.enter_context(_working(app, wake, stop))
+        if only is Part.WORKER:
+            ready("personas-sync works; no HTTP in this process")
+            _until_signalled(stop)
+        else:
+            _serve_http(app, wake, ready)
+
+
+def load_definitions(app: App) -> bool:
+    """Make the store agree with the definitions file. Without a file nothing is computed, which is said; all else works."""
+    if not app.settings.definitions.exists():
+        log.warning("%s does not exist: calls are kept and forwarded, and no audience is computed", app.settings.definitions)
+        return False
+    changes = apply(app.store, app.definitions(), app.clock())
+    for verb, keys in (
+        ("added", [definition.key for definition in changes.added]),
+        ("changed", [change.definition.key for change in changes.changed]),
+        ("retired", [stored.key for stored in changes.retired]),
+    ):
+        if keys:
+            log.info("definitions %s: %s", verb, ", ".join(keys))
+    return bool(changes)
+
+
+def health(app: App) -> Health:
+    """Whether the store is there, its schema is ours, and a scheduler's heart beats somewhere."""
+    try:
+        app.store.require_current_schema()
+        with app.store.reading() as connection:
+            last = leases.last_beat(connection, HEARTBEAT)
+    except SyncError:
+        return Health(ready=False, facts={"store": "not usable"})
+    beats = last is not None and app.clock() - last < STALE
+    return Health(ready=beats, facts={"store": "ok", "scheduler": "ok" if beats else "no heartbeat"})
+
+
+def _require_closed_door(app: App) -> None:
+    if app.settings.write_keys is None and not is_loopback(app.settings.host):
+        raise SettingsError(
+            f"SYNC_WRITE_KEYS is not set and SYNC_HOST={app.settings.host} can be reached from the network: "
+            "set SYNC_WRITE_KEYS to name=key,name=key, or listen on 127.0.0.1"
+        )
+
+
+def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
+    def keep(batch: Sequence[Incoming]) -> None:
+        accept(app.store, batch, app.mapping, app.clock())
+        wake.set()
+
+    settings = app.settings
+    door = Door(accept=keep, clock=app.clock, health=lambda: health(app), sources=settings.write_keys)
+    server = Server(create_app(door), host=settings.host, port=settings.port)
+    server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"))
+
+
+@contextmanager
+def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator[None]:
+    """Compute and send in threads of their own."""
+    scheduler = Scheduler(app.store, app.clock, wake.set)
+    scheduler.every(LOOK_AT_FILE, _file_watcher(app, scheduler))
+    with ExitStack() as stack:
+        threads = [threading.Thread(target=_watch, args=(app, stop), name="watchdog")]
+        if app.settings.moesif_application_id is None:
+            log.warning("SYNC_MOESIF_APPLICATION_ID is not set: everything is kept and owed, nothing is sent")
+        else:
+            sender = stack.enter_context(app.sender())
+            threads.append(threading.Thread(target=_keep_sending, args=(sender, stop, wake), name="sender"))
+        scheduler.start()
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            scheduler.stop()
+            stop.set()
+            wake.set()
+            for thread in threads:
+                thread.join()
+
+
+def _keep_sending(sender: Sender, stop: threading.Event, wake: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            sender.run(stop, wake)
+        except SyncError as error:
+            log.warning("sending has stopped for a moment: %s", error)
+            stop.wait(1)
+        except Exception:
+            # A fault of ours. Giving up would let the debt grow without a word, so it is said loudly and tried again.
+            log.exception("sending has failed and is begun anew")
+            stop.wait(5)
+
+
+def _file_watcher(app: App, scheduler: Scheduler) -> Callable[[], None]:
+    seen = _stamp(app)
+
+    def look() -> None:
+        nonlocal seen
+        stamp = _stamp(app)
+        if stamp == seen:
+            return
+        seen = stamp
+        try:
+            if load_definitions(app):
+                scheduler.rebuild()
+        except InputError as error:
+            log.error(  # noqa: TRY400 - a traceback would tell the user nothing
+                "the definitions have faults, so those before stay in force: %s", error
+            )
+        except SyncError as error:
+            log.warning("the definitions cannot be applied now: %s", error)
+            seen = ()
+
+    return look
+
+
+def _stamp(app: App) -> tuple[tuple[str, int, int], ...]:
+    path = app.settings.definitions
+    files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path] if path.exists() else []
+    return tuple((str(file), (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
+
+
+def _watch(app: App, stop: threading.Event) -> None:
+    """End the process when the scheduler's heart has stopped, so that whoever supervises it starts a new one."""
+    silent = 0.0
+    seen = None
+    while not stop.wait(WATCH):
+        try:
+            with app.store.reading() as connection:
+                last = leases.last_beat(connection, HEARTBEAT)
+        except SyncError:
+            # The store is away; that is not the scheduler's fault.
+            continue
+        silent = 0.0 if last != seen else silent + WATCH
+        seen = last
+        if silent >= STALE.total_seconds():
+            log.critical("the scheduler has been silent for %d seconds; this process ends so that it can be started anew", silent)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _until_signalled(stop: threading.Event) -> None:
+    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop.wait()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
