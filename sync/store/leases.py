@@ -43,7 +43,8 @@ def take(connection: Connection, name: str, owner: str, now: datetime, duration:
     """Take a lease that is free or has run out, or None where somebody else holds it."""
     ends = now + duration
     fresh = upsert(connection, leases).values(name=name, owner=owner, epoch=1, expires_at=ends)
-    if connection.execute(fresh.on_conflict_do_nothing()).rowcount == 1:
+    # RETURNING, because not every driver counts the rows of an INSERT.
+    if connection.execute(fresh.on_conflict_do_nothing().returning(leases.c.name)).first() is not None:
         return Lease(name=name, owner=owner, epoch=1, expires_at=ends, taken_over=False)
     found = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one()
     if found.owner and found.expires_at > now:

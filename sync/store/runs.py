@@ -110,7 +110,7 @@ def _left(connection: Connection, run_id: int) -> dict[str, int]:
         .where(memberships.c.audience_id == audience_id, unsettled, memberships.c.run_id == run_id)
         .group_by(memberships.c.state)
     )
-    return dict(connection.execute(statement).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def _runs() -> Select[Any]:

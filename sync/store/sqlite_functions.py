@@ -27,9 +27,9 @@ def register(connection: sqlite3.Connection) -> None:
         connection.create_function(function.__name__, 1, function, deterministic=True)
     for function_of_two in (json_member, json_array_text):
         connection.create_function(function_of_two.__name__, 2, function_of_two, deterministic=True)
-    connection.create_aggregate("exact_total", 1, ExactTotal)
-    connection.create_aggregate("exact_mean", 1, ExactMean)
-    connection.create_aggregate("json_text_list", 1, JsonTextList)
+    connection.create_aggregate("exact_total", 1, ExactTotal)  # type: ignore[arg-type]
+    connection.create_aggregate("exact_mean", 1, ExactMean)  # type: ignore[arg-type]
+    connection.create_aggregate("json_text_list", 1, JsonTextList)  # type: ignore[arg-type]
 
 
 @lru_cache(REMEMBERED)
@@ -61,12 +61,12 @@ def json_sorted(json: str | None) -> str | None:
 
 def double_text(double: float | None) -> str | None:
     """Write a double in its shortest decimal form."""
-    return None if double is None else values.number_text(values.tidy(double))
+    return None if double is None else values.number_text(double)
 
 
 def double_json(double: float | None) -> str | None:
     """Write a double as JSON, without a fraction if it has none."""
-    return None if double is None else to_text(values.tidy(double))
+    return None if double is None else to_text(values.tidy(float(double)))
 
 
 def json_member(json: str | None, key: str) -> str | None:
@@ -77,10 +77,11 @@ def json_member(json: str | None, key: str) -> str | None:
 
 def json_array_text(json: str | None, path: str) -> str | None:
     """Write what a path leads to as one text, as `mode(… as array)` has it. The path is a JSON array; `true` in it is `$`."""
-    if json is None:
+    document = None if json is None else decode(json)
+    if not isinstance(document, dict):
         return None
     steps = _path(path)
-    found = values.find(decode(json), steps)
+    found = values.find(document, steps)
     if Each.ELEMENT in steps:
         return None if found == (None,) else values.array_text(found)
     return values.array_text(found[0]) if isinstance(found[0], list) else values.text_of(found[0])

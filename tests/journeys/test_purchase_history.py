@@ -69,13 +69,8 @@ def app(database_url: str, tmp_path: Path) -> Iterator[App]:
 def import_everything(app: App) -> None:
     for body in batches():
         calls, rejected = read(open_batch(encode(body).encode()), received_at=app.clock())
-        accept(
-            app.store,
-            [Incoming(source="sample", calls=tuple(calls), rejected=tuple(rejected))],
-            app.mapping,
-            app.clock(),
-            forward=False,
-        )
+        incoming = Incoming(source="sample", calls=tuple(calls), rejected=tuple(rejected))
+        accept(app.store, [incoming], app.mapping, app.clock(), forward=False)
 
 
 def flags_held(standin: StandIn) -> Flags:

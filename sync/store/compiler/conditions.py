@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import assert_never
+from typing import Any, Final, assert_never
 
 from sqlalchemy import BigInteger, FromClause, Integer, Select, and_, exists, false, literal, or_, select
 
@@ -20,7 +20,7 @@ from sync.store.compiler.operands import ABSENT, Value, constant
 from sync.store.compiler.places import Sql, side_by_side
 from sync.store.compiler.scope import Scope, Tally
 
-FARTHEST = 2**61
+FARTHEST: Final = 2**61
 """In microseconds, 73,000 years: no instant is farther from another, and their sum is still a BIGINT."""
 
 
@@ -59,7 +59,7 @@ def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sq
     return or_(exists(some.where(predicate(value))), and_(predicate(ABSENT), ~exists(some)))
 
 
-def _rows(table: FromClause) -> Select[tuple[int]]:
+def _rows(table: FromClause) -> Select[Any]:
     return select(literal(1, Integer())).select_from(table)
 
 
@@ -74,7 +74,7 @@ def _counted(tally: Tally, operator: Operator, number: float) -> Sql:
     return SIGNS[operator](tally.count, literal(number))
 
 
-RELATIONS: dict[Operator, Callable[[float, float], bool]] = {
+RELATIONS: Final[dict[Operator, Callable[[float, float], bool]]] = {
     Operator.EQUALS: lambda left, right: left == right,
     Operator.DIFFERS: lambda left, right: left != right,
     Operator.GREATER_THAN: lambda left, right: left > right,
@@ -89,19 +89,20 @@ def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
         case tree.Compare(operator=operator, right=tree.Day() | tree.Instant() as right):
             return _compare_dates(left, operator, instant(right))
         case tree.Compare(operator=operator, right=right):
-            return for_any(right, scope, lambda value: PREDICATES[operator](left, value))
+            predicate = PREDICATES[operator]
+            return for_any(right, scope, lambda value: predicate(left, value))
         case tree.CompareAny(operator=AnyOperator.CONTAINS, rights=rights):
             return or_(*(for_any(right, scope, lambda value: contains(left, value)) for right in rights))
-        case tree.CompareAny(operator=operator, rights=rights):
+        case tree.CompareAny(operator=listed, rights=rights):
             found = or_(*(_equals_literal(left, right, scope) for right in rights))
-            return found if operator is AnyOperator.ONE_OF else negated(found)
+            return found if listed is AnyOperator.ONE_OF else negated(found)
         case tree.Presence(exists=there):
             return present(left) if there else negated(present(left))
-        case tree.DateOrder(operator=operator, right=right):
-            relation = Operator.LESS_THAN if operator is DateOperator.BEFORE else Operator.GREATER_THAN
-            return _compare_dates(left, relation, instant(right))
-        case tree.Recency(operator=operator, span=span):
-            return _is_recent(left, operator, scope.run.now, span)
+        case tree.DateOrder(operator=side, right=day):
+            relation = Operator.LESS_THAN if side is DateOperator.BEFORE else Operator.GREATER_THAN
+            return _compare_dates(left, relation, instant(day))
+        case tree.Recency(operator=recency, span=span):
+            return _is_recent(left, recency, scope.run.now, span)
         case _:
             assert_never(condition)
 

@@ -97,8 +97,8 @@ def constant(literal_: tree.Text | tree.Number | tree.Truth) -> Value:
             text, number = literal(value, Text()), values.number_of(value)
             return Value(string=text, word=text, number=None if number is None else _double(number), searchable=text, present=_YES)
         case tree.Number(value=value):
-            number = _double(float(value))
-            return Value(double=number, number=number, searchable=literal(values.number_text(value), Text()), present=_YES)
+            double = _double(float(value))
+            return Value(double=double, number=double, searchable=literal(values.number_text(value), Text()), present=_YES)
         case tree.Truth(value=value):
             return Value(word=literal("true" if value else "false", Text()), present=_YES)
 

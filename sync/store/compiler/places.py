@@ -57,7 +57,7 @@ class ElementRows(FunctionElement[Any]):
 def elements_of(array: Place) -> Elements:
     """Take the array at a place apart. Each call gives another table."""
     # `key` and `type` are SQLite's, `ordinality` is PostgreSQL's.
-    columns = [column(name) for name in ("key", "type", "ordinality")]
+    columns: list[Any] = [column(name) for name in ("key", "type", "ordinality")]
     return Elements(array=array, rows=ElementRows(array).table_valued(column("value", JSONB), *columns))
 
 

@@ -43,9 +43,9 @@ _DATE: Final = (
 )
 # From here on a number would be rounded to infinity.
 _INFINITE: Final = bindparam("infinite", Decimal(2**1024 - 2**970), Numeric())
-_WHOLE: Final = literal_column(str(2**53))
-_ROOT: Final = literal_column("'{}'")
-_NULL: Final = literal_column("'null'")
+_WHOLE: Final[Sql] = literal_column(str(2**53))
+_ROOT: Final[Sql] = literal_column("'{}'")
+_NULL: Final[Sql] = literal_column("'null'")
 
 
 class PostgresqlWords:
@@ -142,7 +142,7 @@ class PostgresqlWords:
         return _finite(func.sign(amount) * billionths * literal_column("0.000000001"))
 
     def json_list(self, text: Sql) -> Sql:
-        ordered = aggregate_order_by(literal_column("','"), self.by_code_point(text))
+        ordered: Sql = aggregate_order_by(literal_column("','"), self.by_code_point(text))
         return literal_column("'['").concat(func.string_agg(self.quoted(text), ordered)).concat(literal_column("']'"))
 
 
@@ -161,8 +161,8 @@ def _elements(element: ElementRows, compiler: SQLCompiler, **arguments: Any) -> 
 
 
 def _of_kind(place: Place, otherwise: Sql | None = None, **by_kind: Sql) -> Sql:
-    whens = [(literal_column(f"'{kind}'"), expression) for kind, expression in by_kind.items()]
-    return case(*((kind, expression) for kind, expression in whens), value=_kind(place), else_=otherwise)
+    whens: list[tuple[Sql, Sql]] = [(literal_column(f"'{kind}'"), expression) for kind, expression in by_kind.items()]
+    return case(*whens, value=_kind(place), else_=otherwise)
 
 
 def _value(place: Place) -> Sql:
@@ -212,7 +212,8 @@ def _joined(tables: tuple[Elements, ...], place: Place, condition: Sql) -> Sql:
 
 
 def _part(place: Place) -> Sql:
-    quote, escape = literal_column("'\"'"), literal_column(r"'\'")
+    quote: Sql = literal_column("'\"'")
+    escape: Sql = literal_column(r"'\'")
     escaped = func.replace(_plain(place), escape, literal_column(r"'\\'"))
     escaped = func.replace(escaped, quote, literal_column("'\\\"'"))
     part = _of_kind(place, string=func.concat(quote, escaped, quote), number=_digits(place), boolean=_plain(place), null=_NULL)

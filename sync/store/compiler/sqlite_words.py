@@ -117,8 +117,8 @@ def _elements(element: ElementRows, compiler: SQLCompiler, **arguments: Any) -> 
 
 
 def _of_kind(place: Place, otherwise: Sql | None = None, **by_kind: Sql) -> Sql:
-    whens = [(literal_column(f"'{kind}'"), expression) for kind, expression in by_kind.items()]
-    return case(*((kind, expression) for kind, expression in whens), value=_kind(place), else_=otherwise)
+    whens: list[tuple[Sql, Sql]] = [(literal_column(f"'{kind}'"), expression) for kind, expression in by_kind.items()]
+    return case(*whens, value=_kind(place), else_=otherwise)
 
 
 def _kind(place: Place) -> Sql:

@@ -1,0 +1,116 @@
+"""Looking things up for people: one person, and rows of the ledger that are not settled. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select, text
+
+from sync.delivery import State
+from sync.errors import NotFound
+from sync.json_value import Json
+from sync.profile import known
+from sync.store.profiles import ANONYMOUS_ID
+from sync.store.schema import audiences, calls, identifiers, memberships, profiles
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """A profile with a user id, as people see it."""
+
+    profile_id: int
+    user_id: str
+    traits: dict[str, Json]
+    """Those that stand; one that was taken away is not among them."""
+    anonymous_ids: tuple[str, ...]
+    calls: int
+    first_seen_at: datetime | None
+    """By the timestamps of the calls; None where there is none any more."""
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerRow:
+    """What the ledger says of one user and one audience or computed trait."""
+
+    audience_id: int
+    profile_id: int
+    key: str
+    kind: str
+    user_id: str
+    value: str | None
+    """JSON."""
+    since: datetime
+    accepted: str | None
+    accepted_at: datetime | None
+    state: str
+    attempts: int
+    reason: str | None
+    run_id: int
+
+
+def person(connection: Connection, user_id: str) -> Person:
+    """Return a user's profile. Raises NotFound."""
+    row = connection.execute(select(profiles).where(profiles.c.user_id == user_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no user {user_id!r}; ids are compared letter by letter")
+    theirs = (identifiers.c.profile_id == row.id) & (identifiers.c.type == ANONYMOUS_ID)
+    seen = select(func.count(), func.min(calls.c.timestamp), func.max(calls.c.timestamp)).where(calls.c.profile_id == row.id)
+    number, first, last = connection.execute(seen).one()
+    return Person(
+        profile_id=row.id,
+        user_id=user_id,
+        traits=known(row.traits),
+        anonymous_ids=tuple(connection.scalars(select(identifiers.c.value).where(theirs).order_by(identifiers.c.value))),
+        calls=number,
+        first_seen_at=first,
+        last_seen_at=last,
+    )
+
+
+def ledger_rows(connection: Connection, state: State, limit: int) -> list[LedgerRow]:
+    """Return rows in a state, by audience and profile, up to so many."""
+    # The second condition is the one that the index of unsettled rows is for.
+    found = _rows().where(memberships.c.state == state.value, text("memberships.state <> 'settled'"))
+    return _listed(connection.execute(found.order_by(memberships.c.audience_id, memberships.c.profile_id).limit(limit)).all())
+
+
+def ledger_row(connection: Connection, audience_id: int, profile_id: int) -> LedgerRow:
+    """Return one row. Raises NotFound."""
+    its = (memberships.c.audience_id == audience_id) & (memberships.c.profile_id == profile_id)
+    rows = _listed(connection.execute(_rows().where(its)).all())
+    if not rows:
+        raise NotFound("there is no such delivery; `personas-sync deliveries` lists them")
+    return rows[0]
+
+
+def _rows() -> Select[Any]:
+    return (
+        select(memberships, audiences.c.key, audiences.c.kind, profiles.c.user_id)
+        .join(audiences, audiences.c.id == memberships.c.audience_id)
+        .join(profiles, profiles.c.id == memberships.c.profile_id)
+    )
+
+
+def _listed(rows: Sequence[Row[Any]]) -> list[LedgerRow]:
+    return [
+        LedgerRow(
+            audience_id=row.audience_id,
+            profile_id=row.profile_id,
+            key=row.key,
+            kind=row.kind,
+            user_id=row.user_id,
+            value=row.value,
+            since=row.since,
+            accepted=row.accepted,
+            accepted_at=row.accepted_at,
+            state=row.state,
+            attempts=row.attempts,
+            reason=row.reason,
+            run_id=row.run_id,
+        )
+        for row in rows
+    ]
