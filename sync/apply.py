@@ -102,7 +102,7 @@ def _differing(stored: Stored, definition: Definition) -> tuple[str, ...]:
 
 
 def _retire(connection: Connection, stored: Stored, now: datetime) -> None:
-    audiences.retire(connection, stored.id, now)
     # An instant of a run never lies before the last one's, which `--at` may have put into the future.
     at = max(now, stored.computed_at or now)
+    audiences.retire(connection, stored.id, at if stored.computed_at else None, now)
     ledger.retire(connection, stored, runs.open_run(connection, stored.id, at, now), at, now)

@@ -37,14 +37,22 @@ class Preview:
     """The first user ids."""
 
 
-def compute(store: Store, audience: Stored, at: datetime, clock: Clock, *, resync: bool = False) -> Run:
+def compute(
+    store: Store, audience: Stored, at: datetime, clock: Clock, *, resync: bool = False, slot: datetime | None = None
+) -> Run:
     """Compute one audience or computed trait as of an instant, and record what changed; nothing is sent yet.
 
-    With `resync` everything that was ever told is owed again. A guard that trips leaves everything as it was; the run says so
-    (`Outcome.GUARDED`). Raises InputError where `at` is earlier than the last run's instant.
+    With `resync` everything that was ever told is owed again. With `slot` that slot of its schedule is taken, in the transaction
+    that records. A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`). Raises InputError where
+    `at` is earlier than the last run's instant, or the slot has been taken.
     """
-    for _ in range(TRIES):
-        run = _attempt(store, audience, at, clock, resync)
+    for attempt in range(1, TRIES + 1):
+        try:
+            run = _attempt(store, audience, at, clock, resync, slot)
+        except StoreBusy:
+            if attempt == TRIES:
+                raise
+            continue
         if run is not None:
             return run
     raise StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
@@ -77,17 +85,20 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
     return {one.key: Reference(audience_id=one.id, kind=one.definition.kind) for one in stored}
 
 
-def _attempt(store: Store, audience: Stored, at: datetime, clock: Clock, resync: bool) -> Run | None:
+def _attempt(store: Store, audience: Stored, at: datetime, clock: Clock, resync: bool, slot: datetime | None) -> Run | None:
     """Compute and record once; None where somebody else recorded something in between."""
     started = clock()
     with store.connected() as session:
         with session.reading() as connection:
-            before = audiences.by_key(connection, audience.key)
+            before, last = audiences.by_key(connection, audience.key), runs.last(connection, audience.id)
             _require_forward(before, at)
+            _require_free(before, slot)
             found = ledger.difference(connection, before, _computed(connection, before, at))
         with session.writing() as connection:
-            if audiences.locked(connection, before.id) != before:
+            if audiences.locked(connection, before.id) != before or runs.last(connection, before.id) != last:
                 return None
+            if slot is not None:
+                audiences.take_slot(connection, before.id, slot)
             run_id = runs.open_run(connection, before.id, at, started)
             objection = _objection(before, found)
             if objection is not None:
@@ -118,9 +129,14 @@ def _require_forward(audience: Stored, at: datetime) -> None:
         )
 
 
+def _require_free(audience: Stored, slot: datetime | None) -> None:
+    if slot is not None and audience.slot_at is not None and slot <= audience.slot_at:
+        raise InputError(f"{audience.key} was computed for its slot of {slot.isoformat()} already")
+
+
 def _objection(audience: Stored, found: ledger.Difference) -> str | None:
     """Ask the guard; a first run has none, since everybody enters."""
     guard = audience.definition.guard
-    if guard is None or audience.computed_at is None:
+    if guard is None or audience.computed_version is None:
         return None
     return guard.objection(before=found.before, exited=found.exited, entered=found.entered)

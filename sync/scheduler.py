@@ -29,6 +29,7 @@ from sync.store.types import EPOCH
 log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = "scheduler"
+AGAIN: Final = timedelta(seconds=30)
 BEAT: Final = timedelta(seconds=5)
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
@@ -85,7 +86,8 @@ class Scheduler:
             # Somebody was ahead with `sync --at`; its time will come.
             log.info("not computed: %s", error)
         except SyncError as error:
-            log.warning("%s is not computed: %s", key, error)
+            log.warning("%s is not computed, and tried again in %d s: %s", key, AGAIN.total_seconds(), error)
+            self._try_again(key)
         finally:
             self._computed()
 
@@ -96,12 +98,15 @@ class Scheduler:
         slot = latest_slot(audience.definition.schedule, now)
         if slot is None or not _is_due(audience, slot):
             return
-        with self._store.writing() as connection:
-            if not audiences.take_slot(connection, audience.id, slot):
-                return
-        run = compute(self._store, audience, now, self._clock)
-        level = logging.WARNING if run.outcome is Outcome.GUARDED else logging.INFO
+        run = compute(self._store, audience, now, self._clock, slot=slot)
+        idle = logging.INFO if run.owed else logging.DEBUG
+        level = logging.WARNING if run.outcome is Outcome.GUARDED else idle
         log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, key, run.outcome, run.changed, run.owed)
+
+    def _try_again(self, key: str) -> None:
+        # The slot was not taken; waiting for the next one could mean a day.
+        at = self._clock() + AGAIN
+        self._apscheduler.add_job(self.run_due, "date", run_date=at, args=[key], id=f"{key} again", replace_existing=True)
 
     def _beat(self) -> None:
         try:
@@ -156,7 +161,8 @@ def trigger_of(schedule: Schedule) -> CronTrigger | IntervalTrigger | None:
 
 
 def _is_due(audience: Stored, slot: datetime) -> bool:
-    return audience.slot_at is None or audience.slot_at < slot
+    stands = audience.definition.enabled and not audience.retired
+    return stands and (audience.slot_at is None or audience.slot_at < slot)
 
 
 def _latest_cron(trigger: CronTrigger, now: datetime) -> datetime | None:

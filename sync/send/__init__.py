@@ -24,7 +24,7 @@ from typing import Final
 from sync.delivery import Lane
 from sync.send.lane import Drain, LaneSender, Right
 from sync.send.parcels import Desk, Destination
-from sync.store import leases, ledger, queue
+from sync.store import audiences, leases, ledger, queue
 
 __all__ = ["Desk", "Destination", "Drain", "Sender"]
 
@@ -58,13 +58,15 @@ class Sender:
     def drain(self, patience: timedelta, progress: Callable[[int], None] = lambda count: None) -> Drain:
         """Send until nothing is due, and wait at most so long for a lane that is paused or for another process that sends."""
         drain = Drain(stop=threading.Event(), wake=threading.Event(), patience=patience, progress=progress)
-        while self._due() and not drain.is_over():
+        while self._unsettled():
             with self._holding() as right:
-                if right is None:
-                    drain.wait_for_other()
-                    continue
-                self._send(right, drain)
+                if right is not None:
+                    self._send(right, drain)
+                    if right.holds:
+                        return drain
+            if drain.is_over():
                 return drain
+            drain.wait_for_other()
         return drain
 
     def _send(self, right: Right, drain: Drain) -> None:
@@ -72,9 +74,17 @@ class Sender:
         threads = [threading.Thread(target=sender.work, name=f"send-{sender.lane}") for sender in senders]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            right.renew_when_due()
-            threads[0].join(0.05) if threads[0].is_alive() else time.sleep(0.05)
+        try:
+            while any(thread.is_alive() for thread in threads):
+                right.renew_when_due()
+                threads[0].join(0.05) if threads[0].is_alive() else time.sleep(0.05)
+        except BaseException:
+            drain.stop.set()
+            raise
+        finally:
+            # Even if interrupted: the right must not be given back while a request is on its way.
+            for thread in threads:
+                thread.join()
         for sender in senders:
             if sender.failure is not None:
                 raise sender.failure
@@ -88,6 +98,7 @@ class Sender:
             lease = leases.take(connection, SENDING, self.owner, now, self.lease)
             if lease is not None:
                 # Only a sender that died leaves anything on the way.
+                audiences.hold(connection)
                 ledger.abandon(connection, DIED)
                 queue.abandon(connection, DIED)
                 leases.try_key_again(connection)
@@ -100,6 +111,7 @@ class Sender:
         finally:
             right.give_back()
 
-    def _due(self) -> bool:
+    def _unsettled(self) -> bool:
+        """Whether anything is due, or on its way: in another process, or in one that died."""
         with self.desk.store.reading() as connection:
-            return any(self.desk.is_waiting(connection, lane) for lane in Lane)
+            return any(self.desk.is_waiting(connection, lane, on_the_way=True) for lane in Lane)

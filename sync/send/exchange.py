@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from sync.delivery import Accepted, Lane, Outcome, Rejected
+from sync.delivery import Accepted, Lane, Later, Outcome, Rejected
 from sync.payload import ITEM_BYTES, size
 from sync.send.parcels import Desk, Parcel
 
 Result = tuple[Parcel, Outcome]
 
+NO_RIGHT: Final = Later(reason="the right to send ran out")
+
 
 class Exchange:
     """Sends the parcels of one claim. After an answer that speaks against going on, the rest is not sent."""
 
-    def __init__(self, desk: Desk, lane: Lane) -> None:
+    def __init__(self, desk: Desk, lane: Lane, may_send: Callable[[], bool]) -> None:
         self._desk = desk
         self._lane = lane
+        self._may_send = may_send
         self._stopped_by: Outcome | None = None
         self.requests = 0
 
@@ -45,7 +49,8 @@ class Exchange:
 
     def _too_large(self, parcel: Parcel) -> list[Result]:
         if len(parcel.parts) > 1:
-            return self.send(parcel.apart())
+            # One at a time: a user must not stand in one batch twice.
+            return [result for part in parcel.apart() for result in self.send([part])]
         return [(parcel, Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes"))]
 
     def _deliver(self, batch: list[Parcel]) -> list[Result]:
@@ -66,5 +71,7 @@ class Exchange:
         return [(batch[0], outcome)]
 
     def _post(self, batch: Sequence[Parcel]) -> Outcome:
+        if not self._may_send():
+            return NO_RIGHT
         self.requests += 1
         return self._desk.destination.post(self._lane, [parcel.document for parcel in batch])

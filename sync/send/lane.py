@@ -27,7 +27,11 @@ POLL: Final = timedelta(seconds=1)
 KEY_PAUSE: Final = timedelta(minutes=5)
 """How long everything waits before a refused key is tried again."""
 
-MARGIN: Final = timedelta(seconds=5)
+MARGIN: Final = timedelta(seconds=31)
+"""No request is begun in the last part of a lease, which is longer than a request: another holder must not meet ours on the way."""
+
+
+Failure = Later | Unknown | KeyRefused
 
 
 class Right:
@@ -47,9 +51,9 @@ class Right:
         return time.monotonic() - self._renewed < (self._duration - MARGIN).total_seconds()
 
     def renew_when_due(self) -> None:
-        """Renew it after a third of its time; a store that is away is asked again, until the time is up."""
+        """Renew it after a tenth of its time; a store that is away is asked again, until the time is up."""
         started = time.monotonic()
-        if started - self._renewed < self._duration.total_seconds() / 3:
+        if started - self._renewed < self._duration.total_seconds() / 10:
             return
         try:
             with self._store.writing() as connection:
@@ -164,7 +168,7 @@ class LaneSender:
         return timedelta()
 
     def _exchange(self, parcels: list[Parcel]) -> tuple[list[Result], int]:
-        exchange = Exchange(self._desk, self.lane)
+        exchange = Exchange(self._desk, self.lane, lambda: self._right.holds)
         return exchange.send(parcels), exchange.requests
 
     def _claim(self) -> list[Parcel]:
@@ -192,19 +196,28 @@ class LaneSender:
 
     def _pause_or_open(self, connection: Connection, outcomes: list[Outcome]) -> None:
         failed = [outcome for outcome in outcomes if isinstance(outcome, Later | Unknown | KeyRefused)]
-        known = leases.pauses(connection).get(self.lane)
-        if not failed:
-            if known is not None and any(isinstance(outcome, Accepted) for outcome in outcomes):
-                leases.open_lane(connection, self.lane)
-            return
-        worst, failures = failed[-1], (known.failures if known else 0) + 1
+        known, now = leases.pauses(connection), self._desk.clock()
+        last = known.get(self.lane)
+        # An answer that comes during a pause is to a request from before it, and says nothing new.
+        late = last is not None and last.until > now
+        if failed:
+            self._pause(connection, failed, known, (last.failures if last else 0) + (not late), now)
+        elif last is not None and not late and any(isinstance(outcome, Accepted) for outcome in outcomes):
+            leases.open_lane(connection, self.lane)
+
+    def _pause(
+        self, connection: Connection, failed: list[Failure], known: dict[Lane, leases.Pause], failures: int, now: datetime
+    ) -> None:
+        worst = failed[-1]
         refused = isinstance(worst, KeyRefused)
         asked = worst.after if isinstance(worst, Later) else None
-        until = self._desk.clock() + (KEY_PAUSE if refused else wait_after(failures, asked))
+        until = now + (KEY_PAUSE if refused else wait_after(failures, asked))
         log.warning("lane %s paused until %s: %s", self.lane, until.isoformat(timespec="seconds"), worst.reason)
         for lane in Lane if refused else (self.lane,):
-            pause = leases.Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused)
-            leases.pause(connection, pause)
+            # What the destination asked for before holds, if it is longer.
+            if lane not in known or known[lane].until < until:
+                pause = leases.Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused)
+                leases.pause(connection, pause)
 
     def _paused_for(self) -> timedelta:
         with self._desk.store.reading() as connection:

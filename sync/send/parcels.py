@@ -48,7 +48,11 @@ class Parcel:
 
     @property
     def profile_ids(self) -> set[int]:
-        return {part.update.profile_id for part in self.parts if part.update is not None}
+        return {update.profile_id for update in self.updates}
+
+    @property
+    def updates(self) -> list[ledger.Update]:
+        return [part.update for part in self.parts if part.update is not None]
 
     @property
     def delivery_ids(self) -> list[int]:
@@ -71,9 +75,10 @@ class Desk:
     batch_items: int = BATCH_ITEMS
     batch_bytes: int = BATCH_BYTES
 
-    def is_waiting(self, connection: Connection, lane: Lane) -> bool:
-        """Whether anything is due on a lane; changes nothing."""
-        return queue.waiting(connection, lane) or (lane is Lane.USERS and ledger.waiting(connection))
+    def is_waiting(self, connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
+        """Whether anything is due on a lane, or, if that is asked too, on the way; changes nothing."""
+        facts = queue.waiting(connection, lane, on_the_way=on_the_way)
+        return facts or (lane is Lane.USERS and ledger.waiting(connection, on_the_way=on_the_way))
 
     def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel]) -> list[Parcel]:
         """Take what the next request may carry, leaving out whoever is in a request already."""
@@ -85,23 +90,23 @@ class Desk:
 
     def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
         """Write down what became of parcels."""
+        audiences.hold(connection)
         for outcome, parcels in _by_outcome(results):
             deliveries = [id for parcel in parcels for id in parcel.delivery_ids]
-            profiles = sorted({id for parcel in parcels for id in parcel.profile_ids})
+            updates = [update for parcel in parcels for update in parcel.updates]
             match outcome:
                 case Accepted():
                     queue.settle_accepted(connection, deliveries)
-                    ledger.settle_accepted(connection, profiles, self.clock())
+                    ledger.settle_accepted(connection, updates, self.clock())
                 case Rejected(reason=reason):
                     queue.settle(connection, deliveries, State.REJECTED, reason)
-                    updates = [part.update for parcel in parcels for part in parcel.parts if part.update is not None]
                     ledger.settle_rejected(connection, updates, reason, self.clock())
                 case Unknown(reason=reason):
                     queue.settle(connection, deliveries, State.UNKNOWN, reason)
-                    ledger.settle_back(connection, profiles, State.UNKNOWN, reason)
+                    ledger.settle_back(connection, updates, State.UNKNOWN, reason)
                 case Later(reason=reason) | KeyRefused(reason=reason):
                     queue.settle(connection, deliveries, State.OWED, reason)
-                    ledger.settle_back(connection, profiles, State.OWED, reason)
+                    ledger.settle_back(connection, updates, State.OWED, reason)
 
     def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
         parts = [
@@ -123,7 +128,10 @@ class Desk:
         due = ledger.due_profiles(connection, ids, limit, on_the_way)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
         free = ledger.without_users(connection, due, subjects) if subjects else due
-        return [(update.user_id, self._part(update)) for update in ledger.claim(connection, free)] if free else []
+        if not free:
+            return []
+        audiences.hold(connection)
+        return [(update.user_id, self._part(update)) for update in ledger.claim(connection, free)]
 
     def _part(self, update: ledger.Update) -> Part:
         computation = Computation(

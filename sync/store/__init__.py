@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
 from sync.store import migrate
@@ -121,6 +121,11 @@ def _translated(store: Store) -> Iterator[None]:
     except SyncError:
         raise
     except (OperationalError, InterfaceError) as error:
+        raise _explained(store.name, error) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:
+            raise
+        # What has no kind of its own: SQLite's "file is not a database", and a file that is damaged.
         raise _explained(store.name, error) from error
 
 

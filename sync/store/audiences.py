@@ -69,6 +69,15 @@ def locked(connection: Connection, id: int) -> Stored:
     return _stored(connection.execute(select(audiences).where(audiences.c.id == id).with_for_update()).one())
 
 
+def hold(connection: Connection) -> None:
+    """Let no run record anything until the transaction ends; for whoever writes down answers.
+
+    A run writes its counts and then the rows that it answers for; an answer, the rows and then the counts. At once, the two would
+    wait for each other, or one would count what the other has just settled.
+    """
+    connection.execute(select(audiences.c.id).order_by(audiences.c.id).with_for_update(key_share=True)).all()
+
+
 def add(connection: Connection, definition: Definition, now: datetime) -> None:
     """Keep a new definition; it has not been computed yet."""
     values = {**_values(definition), "key": definition.key, "kind": definition.kind.value, "version": 1}
@@ -82,9 +91,10 @@ def change(connection: Connection, stored: Stored, definition: Definition, now: 
     connection.execute(update(audiences).where(audiences.c.id == stored.id).values(**values))
 
 
-def retire(connection: Connection, id: int, now: datetime) -> None:
-    """Mark a definition as gone from the file."""
-    connection.execute(update(audiences).where(audiences.c.id == id).values(retired_at=now, updated_at=now))
+def retire(connection: Connection, id: int, at: datetime | None, now: datetime) -> None:
+    """Mark a definition as gone from the file. Should it return, its first run is a first one, though not before `at`."""
+    values = {"retired_at": now, "updated_at": now, "computed_at": at, "computed_version": None}
+    connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
 def computed(connection: Connection, id: int, at: datetime, version: int) -> None:

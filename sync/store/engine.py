@@ -9,10 +9,12 @@ was answered 200 must survive a power cut.
 from __future__ import annotations
 
 import sqlite3
+from importlib.util import find_spec
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
+from sync.errors import SettingsError
 from sync.json_value import decode
 from sync.store.sqlite_functions import register
 from sync.store.types import to_text
@@ -34,6 +36,8 @@ def open_engine(url: str) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
+    if find_spec("psycopg") is None:
+        raise SettingsError("SYNC_DATABASE_URL: PostgreSQL needs its driver: python -m pip install 'personas-sync[postgres]'")
     return create_engine(
         url,
         hide_parameters=True,

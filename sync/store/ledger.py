@@ -10,19 +10,19 @@ that other writers need not wait for the large query.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, and_, case, func, insert, literal, null, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, null, or_, select, true, update
 
 from sync.delivery import State
 from sync.membership import IN, OUT
 from sync.store import runs
 from sync.store.audiences import Stored
 from sync.store.dialect import analyze, scratch, upsert
-from sync.store.schema import audiences, changes, memberships, profiles
+from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
 
@@ -101,7 +101,7 @@ def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[in
 
 def owed(connection: Connection, audience_id: int) -> int:
     """Return how many rows of an audience are still to be told, what is on the way included."""
-    waiting = memberships.c.state.in_([*_DUE, State.SENDING.value])
+    waiting = and_(_is(*_DUE, State.SENDING.value), memberships.c.value.is_not(None))
     statement = select(func.count()).select_from(memberships).where(memberships.c.audience_id == audience_id, waiting)
     return connection.scalars(statement).one()
 
@@ -181,6 +181,11 @@ def mark_everybody_owed(connection: Connection, audience_id: int) -> int:
     """
     healed = update(memberships).where(_of(audience_id), memberships.c.value.is_not(None)).values(_owed_again())
     return connection.execute(healed.where(memberships.c.state.in_([State.SETTLED.value, State.REJECTED.value]))).rowcount
+
+
+def _is(*states: str) -> ColumnElement[bool]:
+    """Return whether a row is in one of the states, none of them `settled`; in words by which SQLite sees that its index helps."""
+    return and_(memberships.c.state.in_(states), UNSETTLED)
 
 
 def _owed_again() -> dict[str, Any]:
@@ -271,7 +276,7 @@ def due_profiles(connection: Connection, audience_ids: Sequence[int], limit: int
         for audience_id in audience_ids:
             statement = (
                 select(memberships.c.profile_id)
-                .where(_of(audience_id), memberships.c.state == state)
+                .where(_of(audience_id), _is(state))
                 .order_by(memberships.c.profile_id)
                 .limit(limit + len(busy))
             )
@@ -280,9 +285,10 @@ def due_profiles(connection: Connection, audience_ids: Sequence[int], limit: int
     return list(dict.fromkeys([*first, *rest]))[:limit]
 
 
-def waiting(connection: Connection) -> bool:
-    """Whether anything is due."""
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, memberships.c.state.in_(_DUE)).exists()
+def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
+    """Whether anything is due, or, if that is asked too, on the way."""
+    states = (*_DUE, State.SENDING.value) if on_the_way else _DUE
+    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*states)).exists()
     return connection.execute(select(audiences.c.id).where(probe).limit(1)).first() is not None
 
 
@@ -298,7 +304,7 @@ def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
     m = memberships.c
     taken = (
         update(memberships)
-        .where(m.profile_id.in_(profile_ids), m.state.in_(_DUE), m.value.is_not(None))
+        .where(m.profile_id.in_(profile_ids), _is(*_DUE), m.value.is_not(None))
         .values(state=State.SENDING.value, sent=m.value, attempts=m.attempts + 1)
         .returning(m.audience_id, m.profile_id, m.value, m.since)
     )
@@ -319,54 +325,68 @@ def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
     ]
 
 
-def settle_accepted(connection: Connection, profile_ids: Sequence[int], now: datetime) -> None:
-    """Record that Moesif took everything that was on the way about the given profiles."""
+def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
+    """Record that Moesif took these."""
     m = memberships.c
-    settled = or_(m.value.is_not_distinct_from(m.sent), m.value.is_(None))
-    taken = (
-        update(memberships)
-        .where(m.profile_id.in_(profile_ids), m.state == State.SENDING.value)
-        .values(
-            accepted=m.sent,
-            accepted_at=now,
-            sent=None,
-            attempts=0,
-            reason=None,
-            # The value changed while the old one was on the way: owed again.
-            state=case((settled, State.SETTLED.value), else_=State.OWED.value),
-        )
-        .returning(m.run_id, m.state)
+    taken = update(memberships).values(
+        accepted=m.sent,
+        accepted_at=now,
+        sent=None,
+        attempts=0,
+        reason=None,
+        # The value changed while the old one was on the way: owed again.
+        state=_answered(case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.SETTLED.value)),
     )
-    done = [run_id for run_id, state in connection.execute(taken) if state == State.SETTLED.value]
-    runs.count_settled(connection, _tally(done), {}, now)
+    runs.count_settled(connection, _settled_as(connection, State.SETTLED, taken, updates), {}, now)
 
 
 def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
     """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
     m = memberships.c
-    refused: list[int] = []
-    for one in updates:
-        row = and_(_of(one.audience_id), m.profile_id == one.profile_id, m.state == State.SENDING.value)
-        stale = m.value.is_distinct_from(m.sent)
-        state = case((stale, State.OWED.value), else_=State.REJECTED.value)
-        statement = update(memberships).where(row).values(state=state, sent=None, reason=reason).returning(m.run_id, m.state)
-        refused += [run_id for run_id, state in connection.execute(statement) if state == State.REJECTED.value]
-    runs.count_settled(connection, {}, _tally(refused), now)
+    state = case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.REJECTED.value)
+    refused = update(memberships).values(state=_answered(state), sent=None, reason=reason)
+    runs.count_settled(connection, {}, _settled_as(connection, State.REJECTED, refused, updates), now)
 
 
-def settle_back(connection: Connection, profile_ids: Sequence[int], state: State, reason: str) -> None:
-    """Put back what was on the way about the given profiles: owed, or unknown where it may have arrived."""
-    m = memberships.c
-    back = update(memberships).where(m.profile_id.in_(profile_ids), m.state == State.SENDING.value)
-    sent = {} if state is State.UNKNOWN else {"sent": None}
-    connection.execute(back.values(state=state.value, reason=reason, **sent))
+def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
+    """Put back what was on the way: owed, or unknown where it may have arrived."""
+    values = {"state": _answered(literal(state.value)), "reason": reason, "sent": None}
+    doubt = _IN_DOUBT if state is State.UNKNOWN else {}
+    for rows in _on_the_way(updates):
+        connection.execute(update(memberships).where(rows).values(**values, **doubt))
 
 
 def abandon(connection: Connection, reason: str) -> None:
     """Make unknown whatever a sender that is no more had on the way."""
-    left = update(memberships).where(memberships.c.state == State.SENDING.value)
-    connection.execute(left.values(state=State.UNKNOWN.value, reason=reason))
+    left = update(memberships).where(memberships.c.audience_id.in_(select(audiences.c.id)), _is(State.SENDING.value))
+    values = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
+    connection.execute(left.values(**values, **_IN_DOUBT))
 
 
-def _tally(run_ids: Sequence[int]) -> dict[int, int]:
-    return dict(Counter(run_ids))
+_IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
+"""What Moesif holds is not known, so that no value is one that it need not be told."""
+
+
+def _answered(state: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the state of a row after an answer: where there is no value any more there is nothing to tell."""
+    return case((memberships.c.value.is_(None), State.SETTLED.value), else_=state)
+
+
+def _settled_as(connection: Connection, state: State, statement: Any, updates: Sequence[Update]) -> Mapping[int, int]:
+    """Update rows, and count those that got into a state by the run that answers for them."""
+    m = memberships.c
+    found: Counter[int] = Counter()
+    for rows in _on_the_way(updates):
+        settled = connection.execute(statement.where(rows).returning(m.run_id, m.state, m.value))
+        # Nobody answers for a row without a value.
+        found.update(row.run_id for row in settled if row.state == state.value and row.value is not None)
+    return found
+
+
+def _on_the_way(updates: Sequence[Update]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together are true of the rows of the given updates, and of no others about the same users."""
+    by_audience: dict[int, list[int]] = {}
+    for one in updates:
+        by_audience.setdefault(one.audience_id, []).append(one.profile_id)
+    for audience_id, profile_ids in sorted(by_audience.items()):
+        yield and_(_of(audience_id), memberships.c.profile_id.in_(sorted(profile_ids)), _is(State.SENDING.value))

@@ -14,7 +14,10 @@ from sync.errors import NotFound
 from sync.json_value import Json
 from sync.profile import known
 from sync.store.profiles import ANONYMOUS_ID
-from sync.store.schema import audiences, calls, identifiers, memberships, profiles
+from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles
+
+__all__ = ["Connection", "LedgerRow", "Person", "changes_of", "latest_arrival", "ledger_row", "ledger_rows", "person"]
+# `Connection` is here for the doors, which hand it from one function to the next and know nothing else of SQLAlchemy.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +88,23 @@ def ledger_row(connection: Connection, audience_id: int, profile_id: int) -> Led
     if not rows:
         raise NotFound("there is no such delivery; `personas-sync deliveries` lists them")
     return rows[0]
+
+
+def changes_of(connection: Connection, profile_id: int, limit: int) -> list[tuple[str, str | None, datetime]]:
+    """Return (key, value as JSON, instant) of a profile's latest changes, newest first."""
+    statement = (
+        select(audiences.c.key, changes.c.value, changes.c.at)
+        .join(audiences, audiences.c.id == changes.c.audience_id)
+        .where(changes.c.profile_id == profile_id)
+        .order_by(changes.c.id.desc())
+        .limit(limit)
+    )
+    return [row._tuple() for row in connection.execute(statement)]
+
+
+def latest_arrival(connection: Connection) -> datetime | None:
+    """Return when the latest call came in; None before the first."""
+    return connection.scalars(select(calls.c.received_at).order_by(calls.c.id.desc()).limit(1)).one_or_none()
 
 
 def _rows() -> Select[Any]:

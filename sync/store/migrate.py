@@ -17,13 +17,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
-_IN_WHEEL: Final = _PACKAGE / "migrations"
-_IN_CHECKOUT: Final = _PACKAGE.parent / "migrations"
 
 
-def scripts() -> Path:
-    """Return the folder of the migration scripts."""
-    return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
+def scripts(package: Path = _PACKAGE) -> Path:
+    """Return the folder of the migration scripts: inside of the package in a wheel, beside it in a checkout."""
+    return package / "migrations" if (package / "migrations").is_dir() else package.parent / "migrations"
 
 
 @cache

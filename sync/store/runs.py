@@ -15,7 +15,9 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
-from sync.store.schema import audiences, memberships, runs
+from sync.store.schema import UNSETTLED, audiences, memberships, runs
+
+_LEFT_OVER = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
 
 _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejected", "unknown", "held")
 
@@ -37,19 +39,25 @@ def end(connection: Connection, run_id: int, outcome: Outcome, now: datetime, er
 
 
 def count_settled(connection: Connection, accepted: Mapping[int, int], rejected: Mapping[int, int], now: datetime) -> None:
-    """Add what was settled to the runs that answer for it, by run id; those that have nothing left end."""
+    """Add what was settled to the runs that answer for it, by run id; those that have nothing left end.
+
+    A run that ended while something was held goes on: what it held is being delivered after all.
+    """
     for run_id in sorted({*accepted, *rejected}):
         more = {"accepted": runs.c.accepted + accepted.get(run_id, 0), "rejected": runs.c.rejected + rejected.get(run_id, 0)}
-        connection.execute(update(runs).where(runs.c.id == run_id).values(**more))
+        again = {"outcome": Outcome.DELIVERING.value, "ended_at": None, "unknown": 0, "held": 0}
+        connection.execute(update(runs).where(runs.c.id == run_id).values(**more, **again))
     close_if_settled(connection, sorted({*accepted, *rejected}), now)
 
 
 def close_if_settled(connection: Connection, run_ids: Sequence[int], now: datetime) -> None:
     """End those of the runs that have nothing left to tell."""
-    for run_id in run_ids:
-        run = by_id(connection, run_id)
-        if run.outcome is Outcome.DELIVERING and run.owed == run.accepted + run.rejected:
-            close(connection, run, now)
+    # The columns decide, and the ledger is counted only then: doing so for every batch would cost as much as is owed.
+    finished = select(runs.c.id).where(
+        runs.c.id.in_(run_ids), runs.c.outcome == Outcome.DELIVERING.value, runs.c.owed == runs.c.accepted + runs.c.rejected
+    )
+    for run_id in connection.scalars(finished).all():
+        close(connection, by_id(connection, run_id), now)
 
 
 def close(connection: Connection, run: Run, now: datetime) -> Run:
@@ -62,6 +70,11 @@ def close(connection: Connection, run: Run, now: datetime) -> Run:
     return by_id(connection, run.id)
 
 
+def last(connection: Connection, audience_id: int) -> int | None:
+    """Return the id of an audience's latest run, None before the first."""
+    return connection.scalars(select(func.max(runs.c.id)).where(runs.c.audience_id == audience_id)).one()
+
+
 def supersede(connection: Connection, audience_id: int, run_id: int, now: datetime) -> None:
     """End every earlier run of an audience, and let a new one answer for what they leave over."""
     earlier = select(runs.c.id).where(
@@ -69,9 +82,9 @@ def supersede(connection: Connection, audience_id: int, run_id: int, now: dateti
     )
     for id in connection.scalars(earlier).all():
         close(connection, by_id(connection, id), now)
-    left_over = [State.OWED.value, State.SENDING.value, State.UNKNOWN.value]
-    theirs = (memberships.c.audience_id == audience_id) & memberships.c.state.in_(left_over)
-    connection.execute(update(memberships).where(theirs).values(run_id=run_id))
+    m = memberships.c
+    theirs = update(memberships).where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED)
+    connection.execute(theirs.values(run_id=run_id))
 
 
 def by_id(connection: Connection, run_id: int) -> Run:
@@ -98,17 +111,19 @@ def size_history(connection: Connection, audience_id: int, limit: int) -> tuple[
 def _counted(connection: Connection, run: Run) -> Run:
     if run.outcome is not Outcome.DELIVERING:
         return run
+    # Nothing may be settled between counting what is left and writing it down.
+    connection.execute(select(audiences.c.id).where(audiences.c.key == run.audience).with_for_update(key_share=True))
     left = _left(connection, run.id)
     return replace(run, unknown=left.get(State.UNKNOWN, 0), held=left.get(State.OWED, 0) + left.get(State.SENDING, 0))
 
 
 def _left(connection: Connection, run_id: int) -> dict[str, int]:
     audience_id = select(runs.c.audience_id).where(runs.c.id == run_id).scalar_subquery()
-    unsettled = memberships.c.state.in_([State.OWED.value, State.SENDING.value, State.UNKNOWN.value])
+    m = memberships.c
     statement = (
-        select(memberships.c.state, func.count())
-        .where(memberships.c.audience_id == audience_id, unsettled, memberships.c.run_id == run_id)
-        .group_by(memberships.c.state)
+        select(m.state, func.count())
+        .where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED, m.run_id == run_id, m.value.is_not(None))
+        .group_by(m.state)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
 

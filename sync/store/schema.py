@@ -165,15 +165,16 @@ memberships: Final = Table(
     Column("run_id", RowId, nullable=False),
     sqlite_with_rowid=False,
 )
-_UNSETTLED: Final = text("state <> 'settled'")
+UNSETTLED: Final = text("state <> 'settled'")
+"""SQLite takes the index below only where a query says this in the same words."""
 Index("ix_memberships_profile", memberships.c.profile_id, memberships.c.audience_id)
 Index(
     "ix_memberships_unsettled",
     memberships.c.audience_id,
     memberships.c.state,
     memberships.c.profile_id,
-    postgresql_where=_UNSETTLED,
-    sqlite_where=_UNSETTLED,
+    postgresql_where=UNSETTLED,
+    sqlite_where=UNSETTLED,
 )
 
 changes: Final = Table(

@@ -72,7 +72,7 @@ def by_user(some: Sequence[tree.Computed], run: Run) -> Subquery:
     if len(some) == 1:
         return _statement(some[0], events, by_user=True).subquery()
     values = _Values.of(some[0], events)
-    columns = [_aggregate(one, _Values.of(one, events)).label(column_of(place)) for place, one in enumerate(some)]
+    columns = [_aggregate(one, values.beside(one)).label(column_of(place)) for place, one in enumerate(some)]
     return values.select(events.table.c.profile_id, *columns).group_by(events.table.c.profile_id).subquery()
 
 
@@ -122,6 +122,10 @@ class _Values:
             return cls(events=events, tables=(), place=Place(origin=Document(column=events.table.c.profile_id)))
         tables, place = follow(Document(column=events.table.c[_document(reduced.of)]), reduced.of.path)
         return cls(events=events, tables=tables, place=place)
+
+    def beside(self, reduced: tree.Computed) -> _Values:
+        """Take another reducer's values from the same rows."""
+        return self if self.tables else _Values.of(reduced, self.events)
 
     def select(self, *columns: Sql) -> Select[Any]:
         rows = side_by_side(self.tables, self.events.rows)

@@ -1,0 +1,164 @@
+"""The command `doctor`: whether everything is as it must be, a line for each thing, and what to do where it is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from sync.cli.options import JsonFlag
+from sync.cli.output import clean, count, say, say_json, shown_at
+from sync.cli.session import settings
+from sync.errors import InputError, SettingsError, SyncError, Unreachable
+
+if TYPE_CHECKING:
+    from sync.app import App
+    from sync.settings import Settings
+
+SLACK: Final = timedelta(minutes=2)
+"""How far clocks may differ before it is worth a word."""
+
+
+class State(StrEnum):
+    """How a thing is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What was found about one thing."""
+
+    name: str
+    state: State
+    message: str
+    advice: str = ""
+    exit_code: int = 0
+
+
+def doctor(json: JsonFlag = False) -> None:
+    """Look at settings, store, schema, definitions, key, Moesif and clock; say what to do about each fault.
+
+    The exit code is that of the gravest fault: 5 something cannot be reached, 3 a setting, 2 a definition.
+    """
+    findings = []
+    for finding in _examined():
+        findings.append(finding)
+        if not json:
+            advice = f"\n       {finding.advice}" if finding.advice else ""
+            say(f"{finding.state:<5}  {finding.name}: {clean(finding.message)}{advice}")
+    if json:
+        checks = [
+            {"name": one.name, "state": one.state.value, "message": one.message, "advice": one.advice or None} for one in findings
+        ]
+        say_json({"ok": all(one.state is not State.FAULT for one in findings), "checks": checks})
+    raise typer.Exit(max(finding.exit_code for finding in findings))
+
+
+def _examined() -> Iterator[Finding]:
+    from sync.app import opened
+
+    try:
+        given = settings()
+    except SettingsError as error:
+        yield _fault("settings", str(error).replace("\n", " "), "personas-sync config shows the rest once this is mended", error)
+        return
+    yield Finding(
+        name="settings",
+        state=State.OK,
+        message="in order" if not given.warnings else f"{count(len(given.warnings), 'warning')}, above",
+    )
+    with opened(given) as app:
+        usable = False
+        for finding in _store(app):
+            usable = finding.state is not State.FAULT
+            yield finding
+        yield _definitions(app)
+        yield from _moesif(app, given)
+        if usable:
+            yield _clock(app)
+
+
+def _store(app: App) -> Iterator[Finding]:
+    """Look at the store, then, if it can be used, at its schema."""
+    from sync.store import migrate
+    from sync.store.engine import OLDEST_SQLITE
+
+    if app.store.on_sqlite:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        state = State.OK if sqlite3.sqlite_version_info >= OLDEST_SQLITE else State.FAULT
+        advice = "" if state is State.OK else f"use a Python with SQLite {oldest} or newer, or PostgreSQL"
+        yield Finding(
+            name="sqlite",
+            state=state,
+            message=f"version {sqlite3.sqlite_version}, {oldest} or newer is needed",
+            advice=advice,
+            exit_code=0 if state is State.OK else Unreachable.exit_code,
+        )
+    try:
+        with app.store.reading() as connection:
+            found = migrate.revision(connection)
+        yield Finding(name="store", state=State.OK, message=app.store.name)
+        app.store.require_current_schema()
+    except SyncError as error:
+        name = "schema" if type(error).__name__ == "SchemaMismatch" else "store"
+        yield _fault(
+            name, str(error), "" if name == "schema" else "look at SYNC_DATABASE_URL, and whether the database is up", error
+        )
+        return
+    yield Finding(name="schema", state=State.OK, message=f"revision {found}")
+
+
+def _definitions(app: App) -> Finding:
+    path = app.settings.definitions
+    if not path.exists():
+        advice = "personas-sync init writes one; without it calls are kept and forwarded, and no audience is computed"
+        return Finding(name="definitions", state=State.WARN, message=f"there is no {path}", advice=advice)
+    try:
+        found = app.definitions()
+    except InputError as error:
+        return _fault("definitions", str(error).replace("\n", " "), "personas-sync definitions check lists every fault", error)
+    return Finding(name="definitions", state=State.OK, message=f"{count(len(found), 'definition')} in {path}")
+
+
+def _moesif(app: App, given: Settings) -> Iterator[Finding]:
+    try:
+        collector = app.collector()
+    except SettingsError as error:
+        yield _fault("key", str(error), "until then everything is kept and owed, and nothing is sent", error)
+        return
+    yield Finding(name="key", state=State.OK, message="set; only an update that is sent shows whether Moesif knows it")
+    with collector:
+        probe = collector.probe()
+    where = f"{given.moesif_url} answers {probe.reason}"
+    if probe.ok:
+        yield Finding(name="moesif", state=State.OK, message=where)
+        return
+    advice = "look at SYNC_MOESIF_URL, and whether this machine may reach it; everything stays owed until then"
+    message = f"{given.moesif_url}: {probe.reason}"
+    yield Finding(name="moesif", state=State.FAULT, message=message, advice=advice, exit_code=Unreachable.exit_code)
+
+
+def _clock(app: App) -> Finding:
+    """Compare the clock with what the store has seen: it must not have gone back."""
+    from sync.store import lookup
+
+    now = app.clock()
+    with app.store.reading() as connection:
+        latest = lookup.latest_arrival(connection)
+    if latest is not None and latest > now + SLACK:
+        advice = "set this machine's clock by NTP; calls that arrive meanwhile get a wrong time"
+        message = f"it is {shown_at(now)} here, but a call arrived at {shown_at(latest)}"
+        return Finding(name="clock", state=State.WARN, message=message, advice=advice)
+    return Finding(name="clock", state=State.OK, message=f"it is {shown_at(now)}")
+
+
+def _fault(name: str, message: str, advice: str, error: SyncError) -> Finding:
+    return Finding(name=name, state=State.FAULT, message=message, advice=advice, exit_code=error.exit_code)

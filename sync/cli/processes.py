@@ -1,0 +1,72 @@
+"""The commands that stay up until they are told to stop: serve, stand-in."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sync.cli.output import note, say
+from sync.cli.session import log_to_stderr, opened_app, settings
+
+if TYPE_CHECKING:
+    from sync.settings import Settings
+
+
+def serve(
+    only: Annotated[
+        Literal["web", "worker"] | None, typer.Option("--only", help="Leave out the scheduler and delivery, or HTTP.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Listen here instead of at SYNC_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, metavar="N", help="Listen here instead of at SYNC_PORT; 0: any.")
+    ] = None,
+) -> None:
+    """Take in calls over HTTP, compute audiences on schedule and send what is owed, in one process.
+
+    Any Segment SDK can be pointed at it. Stops cleanly on SIGTERM and Ctrl-C. The log goes to standard error.
+    """
+    from sync.serve import Part
+    from sync.serve import serve as serve_app
+
+    log_to_stderr(logging.INFO)
+    given = _listening(settings(), host, port)
+    with opened_app(given) as app:
+        serve_app(app, None if only is None else Part(only), note)
+
+
+def stand_in(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where it listens; 0 takes a free one.")
+    ] = 8500,
+    application_id: Annotated[str | None, typer.Option("--application-id", help="Take only this key. Default: any.")] = None,
+    type_lock: Annotated[
+        bool, typer.Option("--type-lock", help="Let a metadata key keep its first JSON type, as Moesif documents for actions.")
+    ] = False,
+) -> None:
+    """Play Moesif on this machine: a sandbox that takes what Moesif takes, and shows what it holds.
+
+    What it holds is at /_standin/users, /_standin/actions, /_standin/companies and /_standin/requests; it forgets everything when
+    it stops. POST /_standin/faults tells it to misbehave.
+    """
+    from sync.standin import run
+
+    def ready(url: str) -> None:
+        say(f"Moesif's stand-in listens on {url}; see {url}/_standin/users. To point personas-sync at it:")
+        say(f"export SYNC_MOESIF_URL={url}")
+        say(f"export SYNC_MOESIF_APPLICATION_ID={application_id or 'anything'}")
+        typer.get_text_stream("stdout").flush()
+
+    run("127.0.0.1", port, application_id, type_lock=type_lock, ready=ready)
+
+
+def _listening(given: Settings, host: str | None, port: int | None) -> Settings:
+    from sync.settings.values import host as read_host
+
+    try:
+        changed = given if host is None else replace(given, host=read_host(host))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--host") from None
+    return changed if port is None else replace(changed, port=port)

@@ -1,0 +1,283 @@
+"""The program: which commands there are, in which order its help lists them, and what becomes of errors.
+
+Every error that a user can mend becomes one sentence (or one list) on standard error and the exit code of its class; any other is a
+fault of ours, shown with the places in the code and never with values, which may be somebody's data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from sync.cli import audiences, begin, calls, definitions, deliveries, doctor, members, processes, syncing
+from sync.cli.output import note
+from sync.cli.session import log_to_stderr
+from sync.errors import SyncError
+
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+"""What a shell calls a program that SIGPIPE ended."""
+OUR_FAULT: Final = 70
+"""`EX_SOFTWARE` of sysexits.h: none of the codes that say something about the user's input or data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command and examples of its use. Its help is the docstring of what it calls."""
+
+    name: str
+    run: Callable[..., object]
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that share a first word."""
+
+    name: str
+    help: str
+    commands: tuple[Command, ...]
+    default: str | None = None
+    """The command that is meant where none is named."""
+
+
+SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
+    "To begin": (
+        Command("demo", begin.demo, ("personas-sync demo", "personas-sync demo --serve")),
+        Command("init", begin.init, ("mkdir audiences && cd audiences && personas-sync init",)),
+        Command("config", begin.config, ("personas-sync config", "SYNC_PORT=9000 personas-sync config --json")),
+        Command("doctor", doctor.doctor, ("personas-sync doctor", "personas-sync doctor --json")),
+        Group(
+            "db",
+            "The store's tables: make them, bring them up to date, look whether they are.",
+            (
+                Command("upgrade", begin.db_upgrade, ("personas-sync db upgrade",)),
+                Command("check", begin.db_check, ("personas-sync db check", "personas-sync db check --json")),
+            ),
+        ),
+    ),
+    "Calls": (
+        Command("serve", processes.serve, ("personas-sync serve", "personas-sync serve --only web --host 0.0.0.0 --port 8400")),
+        Command("import", calls.import_, ("personas-sync import history.jsonl.gz", "zcat *.gz | personas-sync import - --json")),
+        Command("replay", calls.replay, ("personas-sync replay --since 2026-03-01 --until 2026-03-02 --event 'Order Completed'",)),
+        Command("stand-in", processes.stand_in, ("personas-sync stand-in", "personas-sync stand-in --port 8501 --type-lock")),
+    ),
+    "Audiences": (
+        Group(
+            "definitions",
+            "The definitions file: check it, put it in force.",
+            (
+                Command(
+                    "check", definitions.check, ("personas-sync definitions check", "personas-sync definitions check new.yaml")
+                ),
+                Command("schema", definitions.schema, ("personas-sync definitions schema > personas.schema.json",)),
+                Command("apply", definitions.apply, ("personas-sync definitions apply", "personas-sync definitions apply --yes")),
+            ),
+        ),
+        Command("preview", audiences.preview, ("personas-sync preview \"event('Order Completed').within(30 days).count() >= 1\"",)),
+        Command("audiences", audiences.audiences, ("personas-sync audiences", "personas-sync audiences --json")),
+        Group(
+            "audience",
+            "One audience or computed trait.",
+            (Command("show", audiences.show, ("personas-sync audience show big_spender",)),),
+        ),
+        Command("members", members.members, ("personas-sync members big_spender --at 2026-01-01 --json",)),
+        Command("user", members.user, ("personas-sync user ann", "personas-sync user ann --json")),
+    ),
+    "Moesif": (
+        Command("compute", syncing.compute, ("personas-sync compute", "personas-sync compute big_spender --at 2026-03-01")),
+        Command(
+            "sync",
+            syncing.sync,
+            (
+                "personas-sync sync",
+                "personas-sync sync big_spender --at 2026-03-01T00:00:00Z --json",
+                "personas-sync sync --resync",
+            ),
+        ),
+        Command("runs", deliveries.runs, ("personas-sync runs", "personas-sync runs big_spender --limit 5 --json")),
+        Group(
+            "deliveries",
+            "What is owed to Moesif, what was rejected and why; alone, the same as `deliveries list`.",
+            (
+                Command(
+                    "list", deliveries.listing, ("personas-sync deliveries", "personas-sync deliveries --state rejected --json")
+                ),
+                Command("show", deliveries.show, ("personas-sync deliveries show call-17",)),
+                Command(
+                    "retry",
+                    deliveries.retry,
+                    (
+                        "personas-sync deliveries retry call-17 ledger-3-42",
+                        "personas-sync deliveries retry --reason '400 Bad Request'",
+                    ),
+                ),
+            ),
+            default="list",
+        ),
+    ),
+}
+"""In the order of the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that the arguments, or else the command line, name; always ends in SystemExit."""
+    program()(None if arguments is None else list(arguments), prog_name="personas-sync")
+
+
+def program() -> typer.Typer:
+    """Return the program with all its commands."""
+    made = _group("Keep Moesif up to date with who is in which audience, and send only what changed.", Program)
+    made.callback()(_program)
+    for entries in SECTIONS.values():
+        for entry in entries:
+            _add(made, entry)
+    return made
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from sync import __version__
+
+        sys.stdout.write(f"personas-sync {__version__}\n")
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Keep Moesif up to date with who is in which audience, and send only what changed."""
+
+
+def _group(help: str, kind: type[TyperGroup]) -> typer.Typer:
+    return typer.Typer(
+        help=help,
+        cls=kind,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _add(to: typer.Typer, entry: Command | Group) -> None:
+    if isinstance(entry, Command):
+        lines = "\n".join(f"  {example}" for example in entry.examples)
+        title = "Example" if len(entry.examples) == 1 else "Examples"
+        to.command(entry.name, epilog=f"\b\n{title}:\n{lines}")(entry.run)
+        return
+    inner = _group(entry.help, _Defaulting if entry.default else TyperGroup)
+    inner.callback()(lambda: None)
+    for command in entry.commands:
+        _add(inner, command)
+    to.add_typer(inner, name=entry.name, help=entry.help)
+
+
+class Program(TyperGroup):
+    """The root: lists the commands by section, and ends every one of them with the right exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands in the order of the sections."""
+        return [entry.name for entries in SECTIONS.values() for entry in entries]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, a section for each kind."""
+        width = max(len(name) for name in self.list_commands(ctx))
+        for title, entries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(entry.name.ljust(width), self._first_line(ctx, entry.name)) for entry in entries])
+
+    def _first_line(self, ctx: Any, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return "" if command is None else (command.help or "").partition("\n")[0]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what goes wrong becomes a message and an exit code."""
+        log_to_stderr(logging.WARNING)
+        code = _ended(lambda: super(Program, self).invoke(ctx))
+        if code:
+            raise SystemExit(code)
+
+
+class _Defaulting(TyperGroup):
+    """A group of which one command is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        asks_for_help = args[:1] in (["-h"], ["--help"])
+        if not asks_for_help and (not args or args[0].startswith("-")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def _ended(work: Callable[[], object]) -> int:
+    """Do the work and return the exit code; usage errors are typer's own and go on."""
+    try:
+        work()
+        sys.stdout.flush()
+    except SyncError as error:
+        return _refused(error)
+    except (KeyboardInterrupt, typer.Abort):
+        _forget_output()
+        note("personas-sync: interrupted; nothing is lost")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_output()
+        return CLOSED_PIPE
+    except typer.Exit as end:
+        return _flushed(end.exit_code)
+    except OSError as error:
+        _forget_output()
+        note(f"personas-sync: {error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}")
+        return 2
+    except Exception as error:
+        # Typer's own errors, about how it was called, bring their message and their code along.
+        if hasattr(error, "exit_code") and hasattr(error, "show"):
+            raise
+        return _our_fault(error)
+    return 0
+
+
+def _flushed(code: int) -> int:
+    """Write out what is still on its way; a reader that has gone is no reason to forget the code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+    return code
+
+
+def _refused(error: SyncError) -> int:
+    _flushed(0)
+    lines = [str(error)]
+    caret = getattr(error, "caret", None)
+    if callable(caret):
+        lines += [f"  {line}" for line in str(caret()).split("\n")]
+    note("personas-sync: " + "\n".join(lines))
+    return error.exit_code
+
+
+def _our_fault(error: Exception) -> int:
+    _flushed(0)
+    note(f"personas-sync: this is a fault of personas-sync, please report it with these lines: {type(error).__name__}")
+    for frame in traceback.extract_tb(error.__traceback__)[-6:]:
+        note(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+    return OUR_FAULT
+
+
+def _forget_output() -> None:
+    """Let whatever is still to be written go nowhere, so that the interpreter does not stumble over it at its end."""
+    # Where standard output is no file, as in a test, there is nothing to redirect.
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

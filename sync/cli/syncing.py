@@ -1,0 +1,128 @@
+"""The commands that compute and send: compute, sync."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sync.cli.options import At, JsonFlag, Keys, Wait
+from sync.cli.output import count, note, progress, say, say_json, shown_at, table
+from sync.cli.reports import NUMBERS, run_report, runs_table
+from sync.cli.session import follow_definitions, opened_app, require_key
+
+if TYPE_CHECKING:
+    from sync.app import App
+    from sync.json_value import Json
+    from sync.membership import Run
+    from sync.store.audiences import Stored
+
+
+def compute(keys: Keys = None, at: At = None, json: JsonFlag = False) -> None:
+    """Work out who is in the audiences, and owe what changed; send nothing.
+
+    Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled.
+    Exit 4 if a guard stopped one of them; the others are computed all the same.
+    """
+    from sync.compute import compute as compute_one
+    from sync.errors import GuardTripped
+    from sync.membership import Outcome
+
+    started = time.monotonic()
+    with opened_app() as app:
+        follow_definitions(app)
+        now = at or app.clock()
+        stored = _chosen(app, keys or [], now)
+        runs = []
+        with progress("computing", len(stored)) as bar:
+            for one in stored:
+                runs.append(compute_one(app.store, one, now, app.clock))
+                bar(len(runs), one.key)
+    if json:
+        say_json({"runs": [run_report(run) for run in runs], "seconds": round(time.monotonic() - started, 3)})
+    else:
+        _say_runs(runs, now)
+    raise typer.Exit(GuardTripped.exit_code if any(run.outcome is Outcome.GUARDED for run in runs) else 0)
+
+
+def sync(
+    keys: Keys = None,
+    at: At = None,
+    resync: Annotated[
+        bool,
+        typer.Option("--resync", help="Send `true` to every member again, and `false` to everyone ever sent `true` who is out."),
+    ] = False,
+    wait: Wait = 30.0,
+    json: JsonFlag = False,
+) -> None:
+    """Compute, then tell Moesif about the users whose membership changed, until nothing is due.
+
+    Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled;
+    forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, 3 if the key was refused, 4 if a
+    guard stopped an audience (the others go on), 5 if Moesif cannot be reached.
+    """
+    from sync.cli.draining import counting, exit_code, forwarded
+    from sync.synchronise import synchronise
+
+    with opened_app() as app, ExitStack() as stack:
+        require_key(app)
+        follow_definitions(app)
+        now = at or app.clock()
+        stored = _chosen(app, keys or [], now)
+        sender = stack.enter_context(app.sender())
+        with progress("sending", None) as bar:
+            patience = timedelta(seconds=wait)
+            report = synchronise(
+                app.store, sender, stored, now, app.clock, resync=resync, patience=patience, progress=counting(bar)
+            )
+        queued = forwarded(app)
+        due = queued.due + sum(run.unknown + run.held for run in report.runs)
+        code = exit_code(app, report, due, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
+    if json:
+        runs: list[Json] = [run_report(run) for run in report.runs]
+        waiting: Json = {"owed": queued.owed, "unknown": queued.unknown, "rejected": queued.rejected}
+        say_json({"runs": runs, "requests": report.requests, "seconds": round(report.seconds, 3), "forwarded": waiting})
+    else:
+        _say_runs(report.runs, now)
+        say(f"{count(report.requests, 'request')}, {report.seconds:.1f} s")
+        if queued.due:
+            say(f"{count(queued.due, 'forwarded call')} still owed: personas-sync deliveries")
+    raise typer.Exit(code)
+
+
+def _chosen(app: App, keys: Sequence[str], at: datetime) -> tuple[Stored, ...]:
+    """Return what is to be computed, in order. Raises InputError, before anything is done, for what cannot be."""
+    from sync.cli.output import iso
+    from sync.errors import InputError
+    from sync.synchronise import chosen
+
+    found = chosen(app.store, keys)
+    refused = [f"{one.key} is retired: it is no longer in the definitions" for one in found if one.retired]
+    refused += [
+        f"{one.key} was computed as of {iso(one.computed_at)} already, and its instants only move forward: {iso(at)} is earlier"
+        for one in found
+        if one.computed_at is not None and at < one.computed_at
+    ]
+    if refused:
+        raise InputError("\n".join(refused))
+    if not found:
+        note("personas-sync: no audience is defined and enabled, so there is nothing to compute")
+    for one in found:
+        if not one.definition.enabled:
+            note(f"personas-sync: {one.key} is not enabled; it is computed because it was named")
+    return found
+
+
+def _say_runs(runs: Sequence[Run], at: datetime) -> None:
+    if not runs:
+        return
+    say(f"as of {shown_at(at)}")
+    headings, rows = runs_table(runs)
+    table(headings, rows, right=NUMBERS, fold=("audience", "outcome"))
+    for run in runs:
+        if run.error:
+            note(f"personas-sync: {run.audience}: {run.outcome}: {run.error}")

@@ -1,0 +1,198 @@
+"""The migrations make exactly the tables that the program uses, on both databases, and can be taken back."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, event, inspect, text
+
+from sync.errors import SchemaMismatch
+from sync.store import Store, migrate
+from sync.store.schema import memberships, metadata
+
+
+@pytest.fixture
+def bare(bare_database_url: str):
+    store = Store.at(bare_database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path):
+    """An empty database of the kind that foreign keys can be switched off in."""
+    store = Store.at(f"sqlite:///{tmp_path / 'empty.db'}")
+    yield store
+    store.close()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def index_predicates(engine: Engine) -> dict[str, str]:
+    """Return the condition of each partial index, without the spelling that the database adds."""
+    if engine.dialect.name == "sqlite":
+        statement = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    else:
+        statement = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    with engine.connect() as connection:
+        found = connection.execute(text(statement)).all()
+    conditions = {name: sql.partition(" WHERE ")[2] for name, sql in found if " WHERE " in sql}
+    return {name: re.sub(r"::\w+|[() ]", "", condition).lower() for name, condition in conditions.items()}
+
+
+def test_the_migrations_go_up_down_and_up_again(bare: Store) -> None:
+    migrate.upgrade(bare.engine)
+    first = tables(bare.engine)
+
+    migrate.downgrade(bare.engine, "base")
+    between = tables(bare.engine)
+    migrate.upgrade(bare.engine)
+
+    assert (first, between) == (set(metadata.tables), set())
+    assert tables(bare.engine) == first
+
+
+def test_migrating_twice_changes_nothing(bare: Store) -> None:
+    migrate.upgrade(bare.engine)
+
+    migrate.upgrade(bare.engine)
+
+    bare.require_current_schema()
+
+
+def test_the_migrated_schema_is_the_one_that_the_program_declares(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"target_metadata": metadata, "compare_type": True, "compare_server_default": True}
+        )
+        differences = compare_metadata(context, metadata)
+
+    assert differences == []
+
+
+def test_partial_indexes_have_the_declared_conditions(store: Store) -> None:
+    dialect = store.engine.dialect
+    declared = {}
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            condition = index.dialect_options[dialect.name].get("where")
+            if condition is not None:
+                declared[str(index.name)] = re.sub(r"[() ]", "", str(condition)).lower()
+
+    assert declared
+    assert index_predicates(store.engine) == declared
+
+
+def test_the_ledger_is_stored_in_the_order_of_its_key_on_sqlite(sqlite: Store) -> None:
+    migrate.upgrade(sqlite.engine)
+    with sqlite.engine.connect() as connection:
+        made = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'memberships'")).scalar_one()
+
+    assert "WITHOUT ROWID" in made
+    assert memberships.dialect_options["sqlite"]["with_rowid"] is False
+
+
+def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare: Store) -> None:
+    with pytest.raises(SchemaMismatch, match="no tables yet: run  personas-sync db upgrade"):
+        bare.require_current_schema()
+
+
+def test_an_older_schema_is_refused_with_the_command_that_upgrades_it(store: Store) -> None:
+    set_revision(store, "0000")
+
+    with pytest.raises(SchemaMismatch, match=r"revision 0000, this program needs \d{4}: run  personas-sync db upgrade"):
+        store.require_current_schema()
+
+
+def test_a_newer_schema_is_refused_with_the_advice_to_install_a_newer_program(store: Store) -> None:
+    set_revision(store, "9999")
+
+    with pytest.raises(SchemaMismatch, match=r"revision 9999, newer .* install a newer personas-sync"):
+        store.require_current_schema()
+
+
+def test_a_refusal_never_shows_the_password() -> None:
+    store = Store.at("postgresql+psycopg://us:secret-word@127.0.0.1:1/none")
+
+    assert "secret-word" not in store.name
+    assert "secret-word" not in repr(store)
+
+
+def test_foreign_keys_are_enforced_before_and_after_a_migration_on_the_same_store(sqlite: Store) -> None:
+    migrate.upgrade(sqlite.engine)
+    with sqlite.reading() as connection:
+        before = connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one()
+
+    migrate.downgrade(sqlite.engine, "base")
+    migrate.upgrade(sqlite.engine)
+
+    with sqlite.reading() as connection:
+        after = connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one()
+    assert (before, after) == (1, 1)
+
+
+def test_foreign_keys_are_off_while_a_migration_runs(sqlite: Store) -> None:
+    seen: list[str] = []
+
+    @event.listens_for(sqlite.engine, "before_cursor_execute")
+    def look(connection, cursor, statement, *_):
+        if statement.lstrip().startswith("CREATE TABLE profiles"):
+            seen.append(connection.connection.driver_connection.execute("PRAGMA foreign_keys").fetchone()[0])
+
+    migrate.upgrade(sqlite.engine)
+
+    assert seen == [0]
+
+
+def test_a_failing_migration_leaves_nothing_behind(bare: Store) -> None:
+    with bare.writing() as connection:
+        connection.execute(text("CREATE TABLE runs (id integer)"))
+
+    with pytest.raises(Exception, match="runs"):
+        migrate.upgrade(bare.engine)
+
+    assert tables(bare.engine) == {"runs"}
+    with bare.reading() as connection:
+        assert migrate.revision(connection) is None
+
+
+def test_the_scripts_are_found_in_a_checkout() -> None:
+    folder = migrate.scripts()
+
+    assert folder == Path(migrate.__file__).resolve().parents[2] / "migrations"
+    assert (folder / "env.py").exists()
+
+
+def test_the_scripts_are_found_beside_the_package_in_a_wheel(tmp_path: Path) -> None:
+    package, wheel = Path(migrate.__file__).resolve().parents[1], tmp_path / "sync"
+    (wheel / "migrations").mkdir(parents=True)
+
+    assert migrate.scripts(package) == package.parent / "migrations"
+    assert migrate.scripts(wheel) == wheel / "migrations"
+
+
+def test_the_wheel_carries_the_scripts() -> None:
+    settings = tomllib.loads((Path(migrate.__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"migrations": "sync/migrations"}
+
+
+def test_every_name_in_the_schema_follows_the_convention(store: Store) -> None:
+    names = {name for table in metadata.tables.values() for index in table.indexes for name in [str(index.name)]}
+
+    assert all(name.startswith("ix_") for name in names)
+    for table in inspect(store.engine).get_table_names():
+        for key in inspect(store.engine).get_foreign_keys(table):
+            assert str(key["name"]).startswith(f"fk_{table}_")
+
+
+def set_revision(store: Store, revision: str) -> None:
+    with store.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
