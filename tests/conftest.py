@@ -1,4 +1,4 @@
-"""What every test may ask for: a store on each database, made by the migrations, and a clock that stands still until it is moved."""
+"""What every test may ask for: a store on each database, made by the migrations, and a clock that only a test moves."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import typer
 
 from sync.cli.options import JsonFlag, limit_option, since_option, until_option
 from sync.cli.output import clean, count, facts, in_table, iso, note, say, say_json, shown_at, table
-from sync.cli.reports import NUMBERS, optional_iso, past_run_report, runs_table
+from sync.cli.reports import COLUMNS, NUMBERS, optional_iso, past_run_report, run_row
 from sync.cli.session import opened_app
 from sync.errors import InputError, NotFound
 
@@ -131,9 +131,7 @@ def retry(
 
 
 def _say_runs(found: Sequence[Run]) -> None:
-    headings, rows = runs_table(found)
-    with_times = [[in_table(run.at), *row] for run, row in zip(found, rows, strict=True)]
-    table(["as of", *headings], with_times, right=NUMBERS, fold=("audience", "outcome"))
+    table(("as of", *COLUMNS), [[in_table(run.at), *run_row(run)] for run in found], right=NUMBERS, fold=("audience", "outcome"))
     for run in found:
         if run.error:
             say(f"{run.audience}, {shown_at(run.at)}: {clean(run.error)}")

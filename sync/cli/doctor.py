@@ -70,11 +70,8 @@ def _examined() -> Iterator[Finding]:
     except SettingsError as error:
         yield _fault("settings", str(error).replace("\n", " "), "personas-sync config shows the rest once this is mended", error)
         return
-    yield Finding(
-        name="settings",
-        state=State.OK,
-        message="in order" if not given.warnings else f"{count(len(given.warnings), 'warning')}, above",
-    )
+    state, message = (State.WARN, count(len(given.warnings), "warning") + ", above") if given.warnings else (State.OK, "in order")
+    yield Finding(name="settings", state=state, message=message)
     with opened(given) as app:
         usable = False
         for finding in _store(app):

@@ -26,8 +26,9 @@ from sync.errors import SyncError
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 """What a shell calls a program that SIGPIPE ended."""
+CANNOT_WRITE: Final = 74
 OUR_FAULT: Final = 70
-"""`EX_SOFTWARE` of sysexits.h: none of the codes that say something about the user's input or data."""
+"""`EX_IOERR` and `EX_SOFTWARE` of sysexits.h: none of the codes that say something about the user's input or data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Group:
     name: str
     help: str
     commands: tuple[Command, ...]
-    default: str | None = None
-    """The command that is meant where none is named."""
+    lists: bool = False
+    """Whether its command `list` is meant where none is named."""
 
 
 SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
@@ -122,11 +123,18 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
                     ),
                 ),
             ),
-            default="list",
+            lists=True,
         ),
     ),
 }
 """In the order of the help."""
+
+
+BEGINNING: Final = (
+    "personas-sync demo",
+    "personas-sync init && personas-sync db upgrade && personas-sync serve",
+    "personas-sync import history.jsonl && personas-sync sync",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -136,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def program() -> typer.Typer:
     """Return the program with all its commands."""
-    made = _group("Keep Moesif up to date with who is in which audience, and send only what changed.", Program)
+    made = _group("Keep Moesif up to date with who is in which audience, and send only what changed.", Program, BEGINNING)
     made.callback()(_program)
     for entries in SECTIONS.values():
         for entry in entries:
@@ -160,9 +168,10 @@ def _program(
     """Keep Moesif up to date with who is in which audience, and send only what changed."""
 
 
-def _group(help: str, kind: type[TyperGroup]) -> typer.Typer:
+def _group(help: str, kind: type[TyperGroup], examples: Sequence[str]) -> typer.Typer:
     return typer.Typer(
         help=help,
+        epilog=_epilog(examples),
         cls=kind,
         no_args_is_help=True,
         add_completion=False,
@@ -174,34 +183,50 @@ def _group(help: str, kind: type[TyperGroup]) -> typer.Typer:
 
 def _add(to: typer.Typer, entry: Command | Group) -> None:
     if isinstance(entry, Command):
-        lines = "\n".join(f"  {example}" for example in entry.examples)
-        title = "Example" if len(entry.examples) == 1 else "Examples"
-        to.command(entry.name, epilog=f"\b\n{title}:\n{lines}")(entry.run)
+        to.command(entry.name, epilog=_epilog(entry.examples))(entry.run)
         return
-    inner = _group(entry.help, _Defaulting if entry.default else TyperGroup)
+    examples = [command.examples[0] for command in entry.commands]
+    inner = _group(entry.help, _Listing if entry.lists else Commands, examples)
     inner.callback()(lambda: None)
     for command in entry.commands:
         _add(inner, command)
     to.add_typer(inner, name=entry.name, help=entry.help)
 
 
-class Program(TyperGroup):
-    """The root: lists the commands by section, and ends every one of them with the right exit code."""
+def _epilog(examples: Sequence[str]) -> str:
+    # The first character keeps typer from joining the lines.
+    return "\n".join(["\b", "Example:" if len(examples) == 1 else "Examples:", *(f"  {example}" for example in examples)])
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the commands in the order of the sections."""
-        return [entry.name for entries in SECTIONS.values() for entry in entries]
+
+class Commands(TyperGroup):
+    """A group whose help shows the whole first line of each command's."""
+
+    def sections(self, ctx: Any) -> dict[str, list[str]]:
+        """Return the names of the commands, by the title under which they stand."""
+        return {"Commands": self.list_commands(ctx)}
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, a section for each kind."""
+        """Write the commands, section by section."""
         width = max(len(name) for name in self.list_commands(ctx))
-        for title, entries in SECTIONS.items():
+        for title, names in self.sections(ctx).items():
             with formatter.section(title):
-                formatter.write_dl([(entry.name.ljust(width), self._first_line(ctx, entry.name)) for entry in entries])
+                formatter.write_dl([(name.ljust(width), self._first_line(ctx, name)) for name in names])
 
     def _first_line(self, ctx: Any, name: str) -> str:
         command = self.get_command(ctx, name)
         return "" if command is None else (command.help or "").partition("\n")[0]
+
+
+class Program(Commands):
+    """The root: lists the commands by section, and ends every one of them with the right exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands in the order of the sections."""
+        return [name for names in self.sections(ctx).values() for name in names]
+
+    def sections(self, ctx: Any) -> dict[str, list[str]]:
+        """Return the names of the commands, by what one does with them."""
+        return {title: [entry.name for entry in entries] for title, entries in SECTIONS.items()}
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong becomes a message and an exit code."""
@@ -211,8 +236,8 @@ class Program(TyperGroup):
             raise SystemExit(code)
 
 
-class _Defaulting(TyperGroup):
-    """A group of which one command is meant where none is named."""
+class _Listing(Commands):
+    """A group whose command `list` is meant where none is named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         asks_for_help = args[:1] in (["-h"], ["--help"])
@@ -240,7 +265,7 @@ def _ended(work: Callable[[], object]) -> int:
     except OSError as error:
         _forget_output()
         note(f"personas-sync: {error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}")
-        return 2
+        return CANNOT_WRITE
     except Exception as error:
         # Typer's own errors, about how it was called, bring their message and their code along.
         if hasattr(error, "exit_code") and hasattr(error, "show"):

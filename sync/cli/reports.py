@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -62,18 +61,15 @@ def definition_report(stored: Stored) -> dict[str, Json]:
     }
 
 
-NUMBERS: Final = ("members", "entered", "exited", "changed", "owed")
-"""The columns of `runs_table` that are numbers."""
+COLUMNS: Final = ("audience", "members", "changes", "owed", "outcome")
+"""Of a table of runs for people; few, so that 80 characters do."""
+NUMBERS: Final = ("members", "changes", "owed")
 
 
-def runs_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str | int]]]:
-    """Return headings and rows for people, in 80 characters: a column with nothing to see is left out."""
-    columns: dict[str, list[str | int]] = {"audience": [run.audience for run in runs]}
-    for name in NUMBERS:
-        columns[name] = [getattr(run, name) if name != "changed" or run.kind != "audience" else 0 for run in runs]
-    columns["outcome"] = [_outcome(run) for run in runs]
-    shown = [name for name, cells in columns.items() if name != "changed" or any(cells)]
-    return shown, [list(row) for row in zip(*(columns[name] for name in shown), strict=True)]
+def run_row(run: Run) -> list[str | int]:
+    """Write one run as a row of such a table."""
+    changes = f"+{run.entered:,} -{run.exited:,}" if run.kind == "audience" else f"{run.changed:,}"
+    return [run.audience, run.members, changes, run.owed, _outcome(run)]
 
 
 def _outcome(run: Run) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from sync.cli.options import At, JsonFlag, Keys, Wait
 from sync.cli.output import count, note, progress, say, say_json, shown_at, table
-from sync.cli.reports import NUMBERS, run_report, runs_table
+from sync.cli.reports import COLUMNS, NUMBERS, run_report, run_row
 from sync.cli.session import follow_definitions, opened_app, require_key
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _say_runs(runs: Sequence[Run], at: datetime) -> None:
     if not runs:
         return
     say(f"as of {shown_at(at)}")
-    headings, rows = runs_table(runs)
-    table(headings, rows, right=NUMBERS, fold=("audience", "outcome"))
+    table(COLUMNS, [run_row(run) for run in runs], right=NUMBERS, fold=("audience", "outcome"))
     for run in runs:
         if run.error:
             note(f"personas-sync: {run.audience}: {run.outcome}: {run.error}")

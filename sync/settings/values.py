@@ -167,7 +167,8 @@ def _parsed(text: str) -> URL:
 def _check_sqlite(url: URL) -> None:
     if not url.database or ":memory:" in url.database or "memory" in url.query.get("mode", ""):
         raise ValueError(
-            "expected a file, sqlite:///FILE; a SQLite database in memory is forgotten at the end, and what was sent to Moesif with it"
+            "expected a file, sqlite:///FILE; a SQLite database in memory is forgotten at the end, "
+            "and what was sent to Moesif with it"
         )
     if url.host or url.username:
         raise ValueError("expected sqlite:///FILE with three slashes, four for an absolute path")

@@ -88,7 +88,10 @@ VARIABLES: Final = (
     ),
     Variable(
         name="SYNC_API_TOKEN",
-        meaning="Bearer token (and Basic user name) for the query API, the pages and control. Without it they are served on loopback only.",
+        meaning=(
+            "Bearer token (and Basic user name) for the query API, the pages and control. "
+            "Without it they are served on loopback only."
+        ),
         read=values.secret,
         secret=True,
         example="",

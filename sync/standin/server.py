@@ -10,6 +10,7 @@ What is under `/_standin` asks for no key: it is a sandbox, to be kept on loopba
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import struct
@@ -167,10 +168,9 @@ class _Server(ThreadingHTTPServer):
 
 
 def _drop(connection: socket.socket) -> None:
-    try:
+    # It may be closed already.
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
 
 
 class _Handler(BaseHTTPRequestHandler):

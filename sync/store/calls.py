@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, select, tuple_
+from sqlalchemy import Connection, Row, Select, insert, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
@@ -76,7 +76,8 @@ def page(
     if event is not None:
         statement = statement.where(calls.c.event == event)
     if after is not None:
-        statement = statement.where(tuple_(calls.c.timestamp, calls.c.id) > tuple_(*after))
+        place = tuple_(literal(after[0], calls.c.timestamp.type), literal(after[1], calls.c.id.type))
+        statement = statement.where(tuple_(calls.c.timestamp, calls.c.id) > place)
     return [((row.timestamp, row.id), from_row(row)) for row in connection.execute(statement)]
 
 

@@ -52,7 +52,7 @@ def test_a_key_of_any_other_form_is_refused(key: str) -> None:
 
 
 def test_a_refused_key_comes_with_the_nearest_that_is_right() -> None:
-    with pytest.raises(ValueError, match="for example big_spender$"):
+    with pytest.raises(ValueError, match=r"for example big_spender$"):
         check_key("Big-Spender")
 
 

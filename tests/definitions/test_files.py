@@ -37,5 +37,5 @@ def test_a_folder_with_nothing_to_read_is_told(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").mkdir()
 
-    with pytest.raises(InputError, match="cannot read .*a.yaml"):
+    with pytest.raises(InputError, match=r"cannot read .*a\.yaml"):
         load(tmp_path)

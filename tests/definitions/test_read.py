@@ -140,8 +140,13 @@ def test_a_default_guard_is_for_audiences_only(read_texts: Read) -> None:
 
 @pytest.mark.parametrize(
     ("defaults", "fields", "enabled"),
-    [("", "", True), ("", "enabled: false", False), ("", "enabled: no", False), ("enabled: false", "", False)]
-    + [("enabled: false", "enabled: true", True)],
+    [
+        ("", "", True),
+        ("", "enabled: false", False),
+        ("", "enabled: no", False),
+        ("enabled: false", "", False),
+        ("enabled: false", "enabled: true", True),
+    ],
 )
 def test_a_definition_is_enabled_unless_it_or_the_defaults_say_otherwise(
     read_texts: Read, defaults: str, fields: str, enabled: bool

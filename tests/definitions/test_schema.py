@@ -80,9 +80,11 @@ def test_a_field_that_is_not_in_the_schema_is_not_read(read_texts: Callable[[str
 
 
 VALID = [
-    "audiences:\n  - name: A\n    query: q\n    every: 15 minutes\n    guard: {max_exits: 20%, max_entries: 5}\n    enabled: true\n",
+    "audiences:\n  - name: A\n    query: q\n    every: 15 minutes\n"
+    "    guard: {max_exits: 20%, max_entries: 5}\n    enabled: true\n",
     "audiences:\n  - {name: A, key: a, query: q, cron: '0 */6 * * *', timezone: Europe/Berlin, guard: off}\n",
-    "defaults: {every: 1 Minute, guard: {max_exits: 0.5%}, enabled: false}\ncomputed_traits:\n  - {name: A, query: q, schedule: manual}\n",
+    "defaults: {every: 1 Minute, guard: {max_exits: 0.5%}, enabled: false}\n"
+    "computed_traits:\n  - {name: A, query: q, schedule: manual}\n",
     "defaults:\naudiences:\n",
 ]
 INVALID = [

@@ -73,5 +73,5 @@ def test_a_file_that_is_there_is_kept_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write .*personas.yaml"):
+    with pytest.raises(InputError, match=r"cannot write .*personas\.yaml"):
         write(tmp_path / "missing")

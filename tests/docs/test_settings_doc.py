@@ -13,9 +13,9 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 HEAD = """\
 # Settings
 
-Environment variables, or a `.env` file in the working directory; the environment wins. A variable marked *secret* can also be given as
-a file whose path stands in `NAME_FILE`; it is masked wherever a setting is shown. An empty variable counts as not set. A wrong value
-stops the program with the variable's name and what was expected, and so does a name that is nearly one of these.
+Environment variables, or a `.env` file in the working directory; the environment wins. A variable marked *secret* can also be given
+as a file whose path stands in `NAME_FILE`; it is masked wherever a setting is shown. An empty variable counts as not set. A wrong
+value stops the program with the variable's name and what was expected, and so does a name that is nearly one of these.
 
 `personas-sync config` shows what is in force, and where each value comes from. This page is written from the same table.
 

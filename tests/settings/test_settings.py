@@ -310,7 +310,8 @@ def test_an_unknown_variable_that_may_be_another_programs_is_a_warning() -> None
 
     assert settings.warnings == (
         "SYNC_API_KEY (.env): there is no such setting; the nearest is SYNC_API_TOKEN",
-        "SYNC_MOESIF_URL_FILE (environment): there is no such setting; SYNC_MOESIF_URL is not a secret and cannot be read from a file",
+        "SYNC_MOESIF_URL_FILE (environment): there is no such setting; "
+        "SYNC_MOESIF_URL is not a secret and cannot be read from a file",
         "SYNC_TEST_DATABASE_URL (environment): there is no such setting; the nearest is SYNC_DATABASE_URL",
     )
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import BigInteger, Exists, Integer, Text, and_, exists, false, func, literal, or_, select, true
-from sqlalchemy.sql.elements import False_, True_
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, False_, True_
 
 from sync.language.tree import Operator
 from sync.store.compiler.operands import Maybe, Value, at
@@ -35,7 +36,12 @@ def negated(condition: Sql) -> Sql:
         return false()
     if isinstance(condition, False_):
         return true()
-    return ~condition if isinstance(condition, Exists) else condition.is_not(true())
+    return ~condition if _is_never_null(condition) else condition.is_not(true())
+
+
+def _is_never_null(condition: Sql) -> bool:
+    is_test = isinstance(condition, BinaryExpression) and condition.operator in (operators.is_, operators.is_not)
+    return is_test or isinstance(condition, Exists)
 
 
 def equal(left: Value, right: Value) -> Sql:

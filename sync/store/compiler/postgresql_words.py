@@ -127,6 +127,9 @@ class PostgresqlWords:
     def by_code_point(self, text: Sql) -> Sql:
         return text.collate("C")
 
+    def is_named(self, event: Sql, name: Sql) -> Sql:
+        return event == name
+
     def position(self, text: Sql, part: Sql) -> Sql:
         return func.strpos(text, part)
 

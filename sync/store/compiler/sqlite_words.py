@@ -89,6 +89,11 @@ class SqliteWords:
     def by_code_point(self, text: Sql) -> Sql:
         return text
 
+    def is_named(self, event: Sql, name: Sql) -> Sql:
+        # IS does not imply that the event is not null, and so keeps the planner from the partial index of events: without
+        # statistics it would take that, and read everybody's events for each user.
+        return event.op("IS")(name)
+
     def position(self, text: Sql, part: Sql) -> Sql:
         return func.instr(text, part)
 

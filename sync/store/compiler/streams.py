@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, FromClause, Integer, and_, case, func, literal, select
+from sqlalchemy import BigInteger, Boolean, FromClause, Integer, Text, and_, case, func, literal, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from sync.language import tree
 from sync.store.compiler.conditions import FARTHEST, holds, micros_of
 from sync.store.compiler.places import Sql
 from sync.store.compiler.scope import Scope, micros
+from sync.store.compiler.words import Worded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,9 @@ def events_of(stream: tree.Stream, scope: Scope, table: FromClause, rows: FromCl
     `table` is an alias of `calls`, which stands in `rows`; `whose` says whose events it may give; `documents` are the
     columns that are read of the events. The scope is that of the stream itself, not of its `where`.
     """
-    conditions = (*whose, table.c.event == stream.event, *_filters(stream, scope, table))
+    name, whose = literal(stream.event, Text()), tuple(whose)
+    is_named = Worded(lambda words: words.is_named(table.c.event, name), Boolean()) if whose else table.c.event == name
+    conditions = (*whose, is_named, *_filters(stream, scope, table))
     events = Events(table=table, rows=rows, conditions=conditions)
     return events if stream.expires_after is None else _open_session(events, stream, scope, documents)
 

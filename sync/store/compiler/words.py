@@ -80,6 +80,9 @@ class Words(Protocol):
     def by_code_point(self, text: Sql) -> Sql:
         """Have a text compared and sorted by code point."""
 
+    def is_named(self, event: Sql, name: Sql) -> Sql:
+        """Tell whether an event, of users who are already known, has the name."""
+
     def position(self, text: Sql, part: Sql) -> Sql:
         """Find a part in a text; the first character is 1, 0 is nowhere."""
 
