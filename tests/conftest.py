@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,15 @@ from sync.store import Store, migrate
 for name in [name for name in os.environ if name.startswith("SYNC_")]:
     # What the developer has set for their own store is no business of a test.
     del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where nothing may be skipped (TESTS_SKIP_NOTHING=1, as in the gate), a skip is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("TESTS_SKIP_NOTHING") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -44,7 +44,7 @@ def audiences(
         table(("key", "members", "schedule", "last run as of", "owed"), rows, right=("members", "owed"), fold=("key",))
 
 
-def show(key: Annotated[str, typer.Argument(metavar="KEY")], json: JsonFlag = False) -> None:
+def show(key: Annotated[str, typer.Argument(metavar="KEY", help="Its key.")], json: JsonFlag = False) -> None:
     """Show one audience or computed trait: definition, size, schedule, runs, what its query looks at."""
     from sync.language.reads import edges, reads
     from sync.store import audiences as stored_audiences
@@ -72,7 +72,7 @@ def show(key: Annotated[str, typer.Argument(metavar="KEY")], json: JsonFlag = Fa
 def preview(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="An audience's query.")],
     at: At = None,
-    sample: Annotated[int, limit_option("How many user ids to show.")] = 10,
+    sample: Annotated[int, limit_option("How many user ids to show. Default: 10.")] = 10,
     json: JsonFlag = False,
 ) -> None:
     """Work out how many users a query gives, and show some; nothing is saved or sent."""

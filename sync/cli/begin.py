@@ -15,7 +15,8 @@ from sync.cli.session import settings
 def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards, until Ctrl-C.")] = False,
     folder: Annotated[
-        Path | None, typer.Option("--folder", file_okay=False, help="Keep the store and the definitions here. Default: nowhere.")
+        Path | None,
+        typer.Option("--folder", metavar="FOLDER", file_okay=False, help="Keep the store and the definitions here."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:

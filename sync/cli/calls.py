@@ -52,7 +52,7 @@ def import_(
 def replay(
     since: Annotated[datetime, since_option("The first instant, by the calls' own timestamps; without a zone it is UTC.")],
     until: Annotated[datetime | None, until_option("The instant before which to stop. Default: the end.")] = None,
-    event: Annotated[str | None, typer.Option("--event", help="Only this event, spelt exactly so.")] = None,
+    event: Annotated[str | None, typer.Option("--event", metavar="NAME", help="Only this event, spelt exactly so.")] = None,
     wait: Wait = 30.0,
     json: JsonFlag = False,
 ) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: Annotated[Path | None, typer.Argument(help="A file, or a folder of *.yaml. Default: SYNC_DEFINITIONS.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A file, or a folder of *.yaml. Default: SYNC_DEFINITIONS.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Find every fault of a definitions file, each with its line and column; exit 2 if there is one.

@@ -33,7 +33,7 @@ _LEDGER = re.compile(r"ledger-([0-9]{1,18})-([0-9]{1,18})")
 
 def runs(
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="Only of this audience or computed trait.")] = None,
-    limit: Annotated[int, limit_option("How many, the latest first.")] = 20,
+    limit: Annotated[int, limit_option("How many, the latest first. Default: 20.")] = 20,
     json: JsonFlag = False,
 ) -> None:
     """List recent runs, the latest first, and what became of what each had to tell."""
@@ -54,9 +54,10 @@ def runs(
 
 def listing(
     state: Annotated[
-        Literal["owed", "unknown", "sending", "rejected"] | None, typer.Option("--state", help="Only those in this state.")
+        Literal["owed", "unknown", "sending", "rejected"] | None,
+        typer.Option("--state", metavar="STATE", help="Only those that are owed, unknown, sending or rejected."),
     ] = None,
-    limit: Annotated[int, limit_option("How many to list; the counts are of all.")] = 20,
+    limit: Annotated[int, limit_option("How many to list; the counts are of all. Default: 20.")] = 20,
     json: JsonFlag = False,
 ) -> None:
     """List what is owed to Moesif, what is unknown and what was rejected: forwarded calls and memberships alike."""

@@ -24,7 +24,11 @@ PAGE = 2_000
 """Members read in one transaction: however slowly they are taken, nobody else waits."""
 
 
-def members(key: Annotated[str, typer.Argument(metavar="KEY")], at: At = None, json: JsonFlag = False) -> None:
+def members(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of an audience or computed trait.")],
+    at: At = None,
+    json: JsonFlag = False,
+) -> None:
     """List who is in an audience, or has a value of a computed trait, and since when.
 
     Prints a line for each, whatever their number: since when, the value of a computed trait, the user id. With --json each line is

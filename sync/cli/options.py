@@ -26,7 +26,7 @@ At: TypeAlias = Annotated[
         "--at",
         parser=instant,
         metavar="TIME",
-        help="The instant that counts as now, ISO 8601; without a zone it is UTC. Default: now.",
+        help="The instant that counts as now, in ISO 8601; without a zone it is UTC. Default: now.",
     ),
 ]
 
@@ -34,7 +34,12 @@ Keys: TypeAlias = Annotated[list[str] | None, typer.Argument(metavar="KEY", help
 
 Wait: TypeAlias = Annotated[
     float,
-    typer.Option("--wait", min=1, metavar="SECONDS", help="How long to wait, without progress, for Moesif or another sender."),
+    typer.Option(
+        "--wait",
+        min=1,
+        metavar="SECONDS",
+        help="How long to wait without progress for Moesif, or for another process that sends. Default: 30.",
+    ),
 ]
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 def serve(
     only: Annotated[
-        Literal["web", "worker"] | None, typer.Option("--only", help="Leave out the scheduler and delivery, or HTTP.")
+        Literal["web", "worker"] | None,
+        typer.Option("--only", metavar="web|worker", help="Leave out the scheduler and delivery, or HTTP."),
     ] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Listen here instead of at SYNC_HOST.")] = None,
+    host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="Listen here instead of at SYNC_HOST.")] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, metavar="N", help="Listen here instead of at SYNC_PORT; 0: any.")
     ] = None,
@@ -39,9 +40,11 @@ def serve(
 
 def stand_in(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where it listens; 0 takes a free one.")
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where it listens; 0 takes a free one. Default: 8500.")
     ] = 8500,
-    application_id: Annotated[str | None, typer.Option("--application-id", help="Take only this key. Default: any.")] = None,
+    application_id: Annotated[
+        str | None, typer.Option("--application-id", metavar="ID", help="Take only this key. Default: any.")
+    ] = None,
     type_lock: Annotated[
         bool, typer.Option("--type-lock", help="Let a metadata key keep its first JSON type, as Moesif documents for actions.")
     ] = False,

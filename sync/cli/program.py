@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from sync.cli import audiences, begin, calls, definitions, deliveries, doctor, members, processes, syncing
+from sync.cli.help import Commands, Listing, OneCommand, epilog
 from sync.cli.output import note
 from sync.cli.session import log_to_stderr
 from sync.errors import SyncError
@@ -168,10 +168,10 @@ def _program(
     """Keep Moesif up to date with who is in which audience, and send only what changed."""
 
 
-def _group(help: str, kind: type[TyperGroup], examples: Sequence[str]) -> typer.Typer:
+def _group(help: str, kind: type[Commands], examples: Sequence[str]) -> typer.Typer:
     return typer.Typer(
         help=help,
-        epilog=_epilog(examples),
+        epilog=epilog(examples),
         cls=kind,
         no_args_is_help=True,
         add_completion=False,
@@ -183,38 +183,14 @@ def _group(help: str, kind: type[TyperGroup], examples: Sequence[str]) -> typer.
 
 def _add(to: typer.Typer, entry: Command | Group) -> None:
     if isinstance(entry, Command):
-        to.command(entry.name, epilog=_epilog(entry.examples))(entry.run)
+        to.command(entry.name, cls=OneCommand, epilog=epilog(entry.examples))(entry.run)
         return
     examples = [command.examples[0] for command in entry.commands]
-    inner = _group(entry.help, _Listing if entry.lists else Commands, examples)
+    inner = _group(entry.help, Listing if entry.lists else Commands, examples)
     inner.callback()(lambda: None)
     for command in entry.commands:
         _add(inner, command)
     to.add_typer(inner, name=entry.name, help=entry.help)
-
-
-def _epilog(examples: Sequence[str]) -> str:
-    # The first character keeps typer from joining the lines.
-    return "\n".join(["\b", "Example:" if len(examples) == 1 else "Examples:", *(f"  {example}" for example in examples)])
-
-
-class Commands(TyperGroup):
-    """A group whose help shows the whole first line of each command's."""
-
-    def sections(self, ctx: Any) -> dict[str, list[str]]:
-        """Return the names of the commands, by the title under which they stand."""
-        return {"Commands": self.list_commands(ctx)}
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, section by section."""
-        width = max(len(name) for name in self.list_commands(ctx))
-        for title, names in self.sections(ctx).items():
-            with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), self._first_line(ctx, name)) for name in names])
-
-    def _first_line(self, ctx: Any, name: str) -> str:
-        command = self.get_command(ctx, name)
-        return "" if command is None else (command.help or "").partition("\n")[0]
 
 
 class Program(Commands):
@@ -234,16 +210,6 @@ class Program(Commands):
         code = _ended(lambda: super(Program, self).invoke(ctx))
         if code:
             raise SystemExit(code)
-
-
-class _Listing(Commands):
-    """A group whose command `list` is meant where none is named."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        asks_for_help = args[:1] in (["-h"], ["--help"])
-        if not asks_for_help and (not args or args[0].startswith("-")):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
 
 
 def _ended(work: Callable[[], object]) -> int:

@@ -20,6 +20,10 @@ from sync.store.types import to_text
 REMEMBERED: Final = 16_384
 """How many of the latest texts are not read again: dates and prices come in heaps."""
 
+PARTS: Final = 10_000
+LARGEST_COUNTED: Final = 10_000_000.0
+BILLION: Final = 1_000_000_000
+
 
 def register(connection: sqlite3.Connection) -> None:
     """Add the functions to one connection."""
@@ -95,17 +99,33 @@ def _path(path: str) -> Path:
 
 
 class ExactTotal:
-    """Add doubles exactly, then round to 9 decimals."""
+    """Add doubles exactly, then round to 9 decimals.
+
+    Amounts with up to four decimals are added as whole ten-thousandths, which is as exact and many times faster. Two decimals of
+    up to 15 digits are never the same double; so if one of them is this double, its shortest form has no digit more.
+    """
 
     def __init__(self) -> None:
         self.numbers: list[float] = []
+        self.parts = 0
+        # While every number is so many whole parts.
+        self.is_whole = True
 
     def step(self, number: float | None) -> None:
-        if number is not None:
-            self.numbers.append(number)
+        if number is None:
+            return
+        self.numbers.append(number)
+        if self.is_whole and -LARGEST_COUNTED < number < LARGEST_COUNTED:
+            parts = round(number * PARTS)
+            self.parts += parts
+            self.is_whole = parts / PARTS == number
+        else:
+            self.is_whole = False
 
     def finalize(self) -> float | None:
-        return values.rounded(values.total(self.numbers)) if self.numbers else None
+        if not self.numbers:
+            return None
+        return self.parts / PARTS if self.is_whole else values.rounded(values.total(self.numbers))
 
 
 class ExactMean(ExactTotal):
@@ -114,7 +134,12 @@ class ExactMean(ExactTotal):
     def finalize(self) -> float | None:
         if not self.numbers:
             return None
-        return values.rounded(values.share(values.total(self.numbers), len(self.numbers)))
+        many = len(self.numbers)
+        if not self.is_whole:
+            return values.rounded(values.share(values.total(self.numbers), many))
+        # Halves go away from zero.
+        billionths = (2 * abs(self.parts) * (BILLION // PARTS) + many) // (2 * many)
+        return (-billionths if self.parts < 0 else billionths) / BILLION
 
 
 class JsonTextList:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import BigInteger, Exists, Integer, Text, and_, exists, false, func, literal, or_, select, true
+from sqlalchemy import BigInteger, Exists, Integer, Text, and_, exists, false, func, literal, literal_column, or_, select, true
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, False_, True_
 
@@ -86,13 +86,13 @@ def _an_element(array: Place, needle: Value) -> Sql:
         return false()
     elements = elements_of(array)
     element = at(Place(origin=elements))
-    found = select(literal(1, Integer())).select_from(elements.rows).where(or_(equal(element, needle), _has_part(element, needle)))
+    found = select(literal_column("1", Integer())).select_from(elements.rows).where(or_(equal(element, needle), _has_part(element, needle)))
     return exists(found.correlate_except(elements.rows))
 
 
 def _has_part(left: Value, right: Value) -> Sql:
     def position(text: Sql, part: Sql) -> Sql:
-        return Worded(lambda words: words.position(text, part), Integer()) > literal(0, Integer())
+        return Worded(lambda words: words.position(text, part), Integer()) > literal_column("0")
 
     return _both(left.searchable, right.searchable, position)
 

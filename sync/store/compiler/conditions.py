@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-from sqlalchemy import BigInteger, FromClause, Integer, Select, and_, exists, false, literal, or_, select
+from sqlalchemy import BigInteger, FromClause, Integer, Select, and_, exists, false, literal, literal_column, or_, select
 
 from sync.language import tree
 from sync.language.reading import instant
@@ -60,7 +60,7 @@ def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sq
 
 
 def _rows(table: FromClause) -> Select[Any]:
-    return select(literal(1, Integer())).select_from(table)
+    return select(literal_column("1", Integer())).select_from(table)
 
 
 def _counted(tally: Tally, operator: Operator, number: float) -> Sql:

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from sqlalchemy import Boolean, Double, FromClause, Integer, Select, Subquery, Text, distinct, exists, func, literal, select
+from sqlalchemy import Boolean, Double, FromClause, Integer, Select, Subquery, Text, distinct, exists, func, literal_column, select
 
 from sync.language import tree
 from sync.language.reads import parts_of
@@ -39,7 +39,7 @@ class AtEvent(Scope):
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
         events = self._events(count)
         number = _statement(count, events, by_user=False).scalar_subquery()
-        return Tally(count=number, some=exists(_select(events, literal(1, Integer()))) if isinstance(count, tree.Count) else None)
+        return Tally(count=number, some=exists(_select(events, literal_column("1", Integer()))) if isinstance(count, tree.Count) else None)
 
     def _events(self, reduced: tree.Reduced) -> Events:
         assert self.event is not None

@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import FromClause, Select, Subquery, Text, cast, func, literal_column, select
+from sqlalchemy import FromClause, Select, Subquery, Text, cast, func, literal_column, select, true
 
 from sync.language import tree
 from sync.store.compiler.conditions import holds
@@ -120,7 +120,8 @@ class _AtUser(Scope):
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
         made, column = self._column(count)
         number = column if made.is_needed else func.coalesce(column, literal_column("0"))
-        return Tally(count=number, some=made.table.c.profile_id.is_not(None) if isinstance(count, tree.Count) else None)
+        some = true() if made.is_needed else made.table.c.profile_id.is_not(None)
+        return Tally(count=number, some=some if isinstance(count, tree.Count) else None)
 
     def _column(self, reducer: tree.Computed) -> tuple[_Table, Sql]:
         made = next(one for one in self.tables if reducer in one.reducers)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from sync.language.tree import Path
@@ -107,6 +108,10 @@ class Worded(ColumnElement[Any]):
     def __init__(self, write: Callable[[Words], Sql], type_: TypeEngine[Any]) -> None:
         self.write = write
         self.type = type_
+
+    def self_group(self, against: OperatorType | None = None) -> Worded:
+        # It brings its own brackets; and SQLAlchemy would write `= 1` behind a truth, which hides it from the indexes.
+        return self
 
 
 def write(element: Worded, words: Words, compiler: SQLCompiler, arguments: dict[str, Any]) -> str:
