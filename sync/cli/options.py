@@ -37,6 +37,7 @@ Wait: TypeAlias = Annotated[
     typer.Option(
         "--wait",
         min=1,
+        max=86_400,
         metavar="SECONDS",
         help="How long to wait without progress for Moesif, or for another process that sends. Default: 30.",
     ),

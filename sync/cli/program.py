@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Annotated, Any, Final
 
 import typer
@@ -139,7 +140,20 @@ BEGINNING: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments, or else the command line, name; always ends in SystemExit."""
-    program()(None if arguments is None else list(arguments), prog_name="personas-sync")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A name that the terminal cannot write is shown as escapes, and stops nothing.
+            stream.reconfigure(errors="backslashreplace")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not all(_is_text(argument) for argument in given):
+        note("personas-sync: the command line must be UTF-8")
+        raise SystemExit(2)
+    program()(given, prog_name="personas-sync")
+
+
+def _is_text(argument: str) -> bool:
+    # Bytes that are no UTF-8 come as lone surrogates.
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def program() -> typer.Typer:

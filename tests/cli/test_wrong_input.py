@@ -1,0 +1,124 @@
+"""Wrong input at each command: one clear sentence on standard error, nothing on standard output, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+# Arguments, the exit code, and what the message must hold.
+WRONG = [
+    ((), 2, "Usage"),
+    (("synk",), 2, "synk"),
+    (("db",), 2, "Usage"),
+    (("db", "downgrade"), 2, "downgrade"),
+    (("config", "--yaml"), 2, "--yaml"),
+    (("init", "here"), 2, "here"),
+    (("definitions",), 2, "Usage"),
+    (("definitions", "check", "nowhere.yaml"), 2, "there is no nowhere.yaml"),
+    (("definitions", "apply"), 2, "there is no missing.yaml"),
+    (("import",), 2, "FILE"),
+    (("import", "nowhere.jsonl"), 2, "cannot read nowhere.jsonl: no such file"),
+    (("import", "."), 2, "cannot read .: is a directory"),
+    (("audience", "show"), 2, "KEY"),
+    (("audience", "show", "nobody"), 2, "there is no audience or computed trait 'nobody'"),
+    (("preview", "event('Order"), 2, "^"),
+    (("preview", "trait('a') = 1", "--at", "yesterday"), 2, "expected a date such as"),
+    (("preview", "trait('a') = 1", "--limit", "0"), 2, "--limit"),
+    (("compute", "nobody"), 2, "there is no missing.yaml"),
+    (("compute", "--at", "2026-13-01"), 2, "expected a date such as"),
+    (("sync",), 3, "SYNC_MOESIF_APPLICATION_ID is not set"),
+    (("sync", "--wait", "nan"), 2, "--wait"),
+    (("sync", "--wait", "0"), 2, "--wait"),
+    (("members", "nobody"), 2, "there is no audience or computed trait 'nobody'"),
+    (("user", "ann"), 2, "there is no user 'ann'"),
+    (("user", "\udcff"), 2, "UTF-8"),
+    (("runs", "nobody"), 2, "there is no audience or computed trait 'nobody'"),
+    (("deliveries", "--state", "lost"), 2, "lost"),
+    (("deliveries", "show", "17"), 2, "call-17"),
+    (("deliveries", "show", "call-17"), 2, "there is no delivery call-17"),
+    (("deliveries", "show", "ledger-3-42"), 2, "there is no such delivery"),
+    (("deliveries", "retry"), 2, "say what to retry"),
+    (("deliveries", "retry", "call-17", "--all"), 2, "say what to retry"),
+    (("deliveries", "retry", "call-17"), 2, "there is no delivery call-17"),
+    (("replay",), 2, "--since"),
+    (("replay", "--since", "2026-03-02", "--until", "2026-03-01"), 2, "--until must be later than --since"),
+    (("replay", "--since", "2026-03-02"), 3, "SYNC_MOESIF_APPLICATION_ID is not set"),
+    (("serve", "--only", "half"), 2, "half"),
+    (("serve", "--host", "http://here"), 2, "--host"),
+    (("serve", "--port", "70000"), 2, "--port"),
+    (("serve", "--host", "0.0.0.0"), 3, "SYNC_WRITE_KEYS is not set"),
+    (("stand-in", "--port", "x"), 2, "--port"),
+    (("demo", "--folder", "personas.yaml"), 2, "personas.yaml"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_wrong_input_is_answered_with_one_clear_message(
+    line: Any, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    line.environ["SYNC_DEFINITIONS"] = "missing.yaml"
+
+    done = line(*arguments)
+
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert "fault of personas-sync" not in done.err
+
+
+NEEDS_A_STORE = [
+    ("definitions", "apply"), ("import", "calls.jsonl"), ("audiences",), ("audience", "show", "buyers"), ("preview", "trait('a') = 1"),
+    ("compute",), ("sync",), ("members", "buyers"), ("user", "ann"), ("runs",), ("deliveries",), ("deliveries", "show", "call-1"),
+    ("deliveries", "retry", "--all"), ("replay", "--since", "2026-01-01"), ("serve",), ("db", "check"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", NEEDS_A_STORE, ids=" ".join)
+def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare: Any, arguments: tuple[str, ...]) -> None:
+    bare.write("calls.jsonl", "{}\n")
+    bare.write("personas.yaml", "audiences: []\n")
+    bare.environ["SYNC_MOESIF_APPLICATION_ID"] = "app-1"
+
+    done = bare(*arguments)
+
+    assert (done.code, done.out) == (5, "")
+    assert done.err == "personas-sync: the store sqlite:///personas.db has no tables yet: run  personas-sync db upgrade\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///personas.yaml", "file is not a database"),
+        ("sqlite:////nowhere/at/all.db", "unable to open database file"),
+        ("postgresql+psycopg://ann:secret@127.0.0.1:1/none", "onnection refused"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("audiences",), ("db", "upgrade"), ("db", "check")], ids=" ".join)
+def test_a_store_that_cannot_be_used_is_said_without_its_password(bare: Any, url: str, message: str, arguments: tuple[str, ...]) -> None:
+    bare.write("personas.yaml", "audiences: []\n" * 200)
+    bare.environ["SYNC_DATABASE_URL"] = url
+
+    done = bare(*arguments)
+
+    assert (done.code, done.out) == (5, "")
+    assert message in done.err
+    assert "secret" not in done.err
+
+
+def test_every_wrong_setting_is_named_at_once(bare: Any) -> None:
+    bare.environ |= {"SYNC_PORT": "x", "SYNC_MOESIF_URL": "ftp://x", "SYNC_DATABSE_URL": "sqlite://"}
+
+    done = bare("audiences")
+
+    assert done.code == 3
+    assert "3 settings are wrong" in done.err
+
+
+def test_a_setting_that_there_is_not_is_a_warning(bare: Any) -> None:
+    bare.environ["SYNC_UNHEARD_OF"] = "1"
+
+    done = bare("config")
+
+    assert done.code == 0
+    assert "warning: SYNC_UNHEARD_OF" in done.err

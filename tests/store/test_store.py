@@ -1,0 +1,149 @@
+"""Transactions: all or nothing, one writer at a time where there can be only one, and faults in words that help."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from sync.errors import StoreBusy, Unreachable
+from sync.store import Store
+from sync.store.schema import heartbeats, profiles
+from tests.make import NOW
+
+
+def beat(connection, name: str, detail: str = "") -> None:
+    connection.execute(insert(heartbeats).values(name=name, at=NOW, detail=detail))
+
+
+def names(store: Store) -> list[str]:
+    with store.reading() as connection:
+        return list(connection.scalars(select(heartbeats.c.name).order_by(heartbeats.c.name)))
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.writing() as connection:
+        beat(connection, "a")
+        raise ZeroDivisionError
+
+    assert names(store) == []
+
+
+def test_work_is_done_again_where_another_writer_was_faster(store: Store) -> None:
+    tries: list[int] = []
+
+    def work(connection) -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            # What another writer does between our look and our writing.
+            raise IntegrityError("INSERT", {}, Exception("unique"))
+        beat(connection, "a")
+        return "done"
+
+    assert store.write(work) == "done"
+    assert names(store) == ["a"]
+
+
+def test_work_that_can_never_be_done_is_given_up_in_the_end(store: Store) -> None:
+    with store.writing() as connection:
+        beat(connection, "a")
+    tries: list[int] = []
+
+    def work(connection) -> None:
+        tries.append(1)
+        beat(connection, "a")
+
+    with pytest.raises(IntegrityError):
+        store.write(work)
+    assert 1 < len(tries) < 20
+
+
+def test_no_update_is_lost_among_threads(store: Store) -> None:
+    with store.writing() as connection:
+        beat(connection, "counter", "0")
+
+    def add() -> None:
+        for _ in range(10):
+            store.write(lambda connection: _add_one(connection))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with store.reading() as connection:
+        assert connection.scalars(select(heartbeats.c.detail)).one() == "40"
+
+
+def _add_one(connection) -> None:
+    found = connection.scalars(select(heartbeats.c.detail).where(heartbeats.c.name == "counter").with_for_update()).one()
+    connection.execute(update(heartbeats).values(detail=str(int(found) + 1)))
+
+
+def test_readers_go_on_while_somebody_writes(store: Store) -> None:
+    with store.writing() as connection:
+        beat(connection, "a")
+
+        assert names(store) == []
+
+
+def test_a_row_that_refers_to_nobody_is_refused(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.writing() as connection:
+        connection.execute(text("INSERT INTO identifiers (type, value, profile_id) VALUES ('anonymous_id', 'a', 4711)"))
+
+
+def test_an_error_shows_no_value_that_was_bound(store: Store) -> None:
+    with store.writing() as connection:
+        connection.execute(insert(profiles).values(user_id="ann@secret.test", traits={}, traits_at={}, created_at=NOW))
+
+    with pytest.raises(IntegrityError) as caught, store.writing() as connection:
+        connection.execute(insert(profiles).values(user_id="ann@secret.test", traits={"p": "secret"}, traits_at={}, created_at=NOW))
+
+    assert "[SQL parameters hidden" in str(caught.value)
+
+
+def test_a_locked_file_is_said_to_be_busy(sqlite_store: Store) -> None:
+    path = str(sqlite_store.engine.url.database)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with sqlite_store.connected() as session, session.reading() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=10")
+        with pytest.raises(StoreBusy, match="locked by another process; nothing was done, try again"), sqlite_store.writing():
+            pass
+    finally:
+        other.close()
+
+
+def test_a_file_that_is_no_database_is_said_to_be_unusable(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello " * 1000)
+    store = Store.at(f"sqlite:///{tmp_path / 'notes.txt'}")
+
+    with pytest.raises(Unreachable, match="cannot be used: file is not a database"):
+        store.require_current_schema()
+
+
+def test_a_folder_that_does_not_exist_is_said_to_be_unusable(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="unable to open database file"):
+        Store.at(f"sqlite:///{tmp_path / 'none' / 'personas.db'}").require_current_schema()
+
+
+def test_a_server_that_is_not_there_is_unreachable_and_its_password_unsaid() -> None:
+    store = Store.at("postgresql+psycopg://us:secret-word@127.0.0.1:1/none")
+
+    with pytest.raises(Unreachable) as caught:
+        store.require_current_schema()
+
+    assert "secret-word" not in str(caught.value)
+
+
+def test_sqlite_writes_what_was_promised_through_to_the_disk(sqlite_store: Store) -> None:
+    with sqlite_store.reading() as connection:
+        settings = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")]
+
+    assert settings == ["wal", 2, 1]
