@@ -1,0 +1,1 @@
+"""Measurements that anybody can run; each prints JSON. Sizes are flags."""
