@@ -177,5 +177,9 @@ def _latest_cron(trigger: CronTrigger, now: datetime) -> datetime | None:
 
 
 def _next_cron(trigger: CronTrigger, at: datetime) -> datetime | None:
+    """Return the next instant. Of an hour that stands twice, when clocks go back, the second is for those that run every hour."""
     following: datetime | None = trigger.get_next_fire_time(None, at)
+    every_hour = any(field.name == "hour" and str(field) == "*" for field in trigger.fields)
+    while following is not None and following.fold and not every_hour:
+        following = trigger.get_next_fire_time(None, following + timedelta(minutes=1))
     return None if following is None else following.astimezone(UTC)

@@ -21,7 +21,9 @@ for name in [name for name in os.environ if name.startswith("SYNC_")]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where nothing may be skipped (TESTS_SKIP_NOTHING=1, as in the gate), a skip is a failure."""
     report = yield
     if report.skipped and os.environ.get("TESTS_SKIP_NOTHING") == "1" and not hasattr(report, "wasxfail"):

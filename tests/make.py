@@ -79,7 +79,7 @@ def audience(store: Store, key: str = "buyers", *, guard: Guard | None = None, *
 
 def computed_trait(store: Store, key: str = "orders", **fields: Any) -> Stored:
     """Keep a computed trait in the store and return it."""
-    return _kept(store, definition(key, kind=Kind.COMPUTED_TRAIT, **({"query": "trait('n')"} | fields)))
+    return _kept(store, definition(key, kind=Kind.COMPUTED_TRAIT, **({"query": "event('Order Completed').count()"} | fields)))
 
 
 def again(store: Store, stored: Stored) -> Stored:
@@ -102,6 +102,7 @@ def record(
         with session.reading() as connection:
             found = ledger.difference(connection, stored, _said(values))
         with session.writing() as connection:
+            audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)
             if resync:
                 ledger.mark_everybody_owed(connection, stored.id)

@@ -56,10 +56,10 @@ FAULTS = (
         new="return negated(equal(left, right))",
     ),
     Fault(
-        what="two numeric strings are compared as numbers",
+        what="`<=` means `<`",
         file="comparisons.py",
-        old="same.append(_both(left.number, right.double, SIGNS[Operator.EQUALS]))\n    return",
-        new="same.append(_both(left.number, right.number, SIGNS[Operator.EQUALS]))\n    return",
+        old="Operator.AT_MOST: lambda left, right: left <= right",
+        new="Operator.AT_MOST: lambda left, right: left < right",
     ),
 )
 

@@ -61,7 +61,7 @@ def replay(
     Each carries the transaction_id it had the first time, so that Moesif can tell. Interrupted, it has queued a part of them; run
     it again for the rest.
     """
-    from sync.cli.draining import drained, exit_code, forwarded
+    from sync.cli.draining import drained, due, exit_code, forwarded
     from sync.errors import InputError
     from sync.ingest import Span
     from sync.ingest import replay as owe_again
@@ -78,7 +78,7 @@ def replay(
                 bar(calls, count(calls, "call"))
         sent = drained(app, wait)
         left = forwarded(app)
-        code = exit_code(app, sent, left.due, rejected=0)
+        code = exit_code(app, sent, due(app), rejected=0)
     seconds = round(time.monotonic() - started, 3)
     if json:
         report = {"calls": calls, "requests": sent.requests, "owed": left.owed, "unknown": left.unknown, "rejected": left.rejected}

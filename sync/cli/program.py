@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,7 +28,8 @@ from sync.errors import SyncError
 
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
-"""What a shell calls a program that SIGPIPE ended."""
+TERMINATED: Final = 143
+"""What a shell calls a program that SIGINT, SIGPIPE or SIGTERM ended."""
 CANNOT_WRITE: Final = 74
 OUR_FAULT: Final = 70
 """`EX_IOERR` and `EX_SOFTWARE` of sysexits.h: none of the codes that say something about the user's input or data."""
@@ -70,7 +73,7 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
     "Calls": (
         Command("serve", processes.serve, ("personas-sync serve", "personas-sync serve --only web --host 0.0.0.0 --port 8400")),
         Command("import", calls.import_, ("personas-sync import history.jsonl.gz", "zcat *.gz | personas-sync import - --json")),
-        Command("replay", calls.replay, ("personas-sync replay --since 2026-03-01 --until 2026-03-02 --event 'Order Completed'",)),
+        Command("replay", calls.replay, ("personas-sync replay --since 2026-03-01 --event 'Order Completed'",)),
         Command("stand-in", processes.stand_in, ("personas-sync stand-in", "personas-sync stand-in --port 8501 --type-lock")),
     ),
     "Audiences": (
@@ -85,7 +88,7 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
                 Command("apply", definitions.apply, ("personas-sync definitions apply", "personas-sync definitions apply --yes")),
             ),
         ),
-        Command("preview", audiences.preview, ("personas-sync preview \"event('Order Completed').within(30 days).count() >= 1\"",)),
+        Command("preview", audiences.preview, ("personas-sync preview \"event('Order Completed').count() >= 3\"",)),
         Command("audiences", audiences.audiences, ("personas-sync audiences", "personas-sync audiences --json")),
         Group(
             "audience",
@@ -207,6 +210,14 @@ def _add(to: typer.Typer, entry: Command | Group) -> None:
     to.add_typer(inner, name=entry.name, help=entry.help)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
 class Program(Commands):
     """The root: lists the commands by section, and ends every one of them with the right exit code."""
 
@@ -221,7 +232,12 @@ class Program(Commands):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong becomes a message and an exit code."""
         log_to_stderr(logging.WARNING)
-        code = _ended(lambda: super(Program, self).invoke(ctx))
+        # As Ctrl-C does: what is underway ends, and what was claimed is given back.
+        before = signal.signal(signal.SIGTERM, _terminate)
+        try:
+            code = _ended(lambda: super(Program, self).invoke(ctx))
+        finally:
+            signal.signal(signal.SIGTERM, before)
         if code:
             raise SystemExit(code)
 
@@ -233,10 +249,10 @@ def _ended(work: Callable[[], object]) -> int:
         sys.stdout.flush()
     except SyncError as error:
         return _refused(error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as reason:
         _forget_output()
         note("personas-sync: interrupted; nothing is lost")
-        return INTERRUPTED
+        return TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
     except BrokenPipeError:
         _forget_output()
         return CLOSED_PIPE

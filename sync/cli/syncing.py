@@ -65,7 +65,7 @@ def sync(
     forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, 3 if the key was refused, 4 if a
     guard stopped an audience (the others go on), 5 if Moesif cannot be reached.
     """
-    from sync.cli.draining import counting, exit_code, forwarded
+    from sync.cli.draining import counting, due, exit_code, forwarded
     from sync.synchronise import synchronise
 
     with opened_app() as app, ExitStack() as stack:
@@ -79,18 +79,19 @@ def sync(
             report = synchronise(
                 app.store, sender, stored, now, app.clock, resync=resync, patience=patience, progress=counting(bar)
             )
-        queued = forwarded(app)
-        due = queued.due + sum(run.unknown + run.held for run in report.runs)
-        code = exit_code(app, report, due, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
+        # What earlier runs, and audiences that are retired, left over was due as well.
+        queued, left = forwarded(app), due(app)
+        code = exit_code(app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
     if json:
         runs: list[Json] = [run_report(run) for run in report.runs]
         waiting: Json = {"owed": queued.owed, "unknown": queued.unknown, "rejected": queued.rejected}
-        say_json({"runs": runs, "requests": report.requests, "seconds": round(report.seconds, 3), "forwarded": waiting})
+        summary: dict[str, Json] = {"requests": report.requests, "seconds": round(report.seconds, 3)}
+        say_json({"runs": runs, **summary, "forwarded": waiting, "still_owed": left})
     else:
         _say_runs(report.runs, now)
         say(f"{count(report.requests, 'request')}, {report.seconds:.1f} s")
-        if queued.due:
-            say(f"{count(queued.due, 'forwarded call')} still owed: personas-sync deliveries")
+        if left:
+            say(f"{left:,} still owed in all: personas-sync deliveries")
     raise typer.Exit(code)
 
 

@@ -47,10 +47,15 @@ GUARD: Final[Mapping[str, Field]] = {
 
 SCHEDULE: Final[Mapping[str, Field]] = {
     "every": Field(
-        description=f"Compute at this interval: a whole number of seconds, minutes, hours or days. {DEFAULT_EVERY} where nothing is said.",
+        description=(
+            f"Compute at this interval: a whole number of seconds, minutes, hours or days. {DEFAULT_EVERY} where nothing is said."
+        ),
         shape={
             "type": "string",
-            "pattern": r"^\s*[0-9]{1,9} *([Ss][Ee][Cc][Oo][Nn][Dd]|[Mm][Ii][Nn][Uu][Tt][Ee]|[Hh][Oo][Uu][Rr]|[Dd][Aa][Yy])[Ss]?\s*$",
+            "pattern": (
+                r"^\s*[0-9]{1,9} *"
+                r"([Ss][Ee][Cc][Oo][Nn][Dd]|[Mm][Ii][Nn][Uu][Tt][Ee]|[Hh][Oo][Uu][Rr]|[Dd][Aa][Yy])[Ss]?\s*$"
+            ),
             "examples": ["1 minute", "15 minutes", "6 hours"],
         },
     ),

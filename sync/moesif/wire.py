@@ -15,6 +15,7 @@ among its headers counts by its status, because Python's reader takes their sudd
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import weakref
@@ -185,11 +186,10 @@ def _watched(seconds: float) -> Iterator[_Watch]:
 
 
 def _shut(connection: socket.socket) -> None:
-    try:
+    # The other side may have been faster.
+    with contextlib.suppress(OSError):
         # Not the TLS socket's own method, which takes the keys away from the thread that is reading.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        pass  # the other side was faster
 
 
 class _Noted(HTTPConnection):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,20 +72,16 @@ class Sender:
 
     def _send(self, right: Right, drain: Drain) -> None:
         senders = [LaneSender(self.desk, lane, self.connections, right, drain) for lane in Lane]
-        threads = [threading.Thread(target=sender.work, name=f"send-{sender.lane}") for sender in senders]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads):
-                right.renew_when_due()
-                threads[0].join(0.05) if threads[0].is_alive() else time.sleep(0.05)
-        except BaseException:
-            drain.stop.set()
-            raise
-        finally:
-            # Even if interrupted: the right must not be given back while a request is on its way.
-            for thread in threads:
-                thread.join()
+        # Leaving the pool waits for its threads, even if interrupted: the right must not be given back while a request is
+        # on its way.
+        with ThreadPoolExecutor(len(senders), thread_name_prefix="send") as pool:
+            try:
+                lanes = [pool.submit(sender.work) for sender in senders]
+                while wait(lanes, timeout=0.05).not_done:
+                    right.renew_when_due()
+            except BaseException:
+                drain.stop.set()
+                raise
         for sender in senders:
             if sender.failure is not None:
                 raise sender.failure

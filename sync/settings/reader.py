@@ -1,7 +1,7 @@
 """Reads the settings from the environment and a `.env` file, and finds everything that is wrong with them at once.
 
-The environment wins over `.env`. An empty variable counts as one that is not set, and in the environment it hides the one in `.env`.
-In `.env` there is nothing to expand: `$` is a dollar sign.
+The environment wins over `.env`. An empty variable counts as one that is not set, and in the environment it hides the one
+in `.env`. In `.env` there is nothing to expand: `$` is a dollar sign.
 
 A variable that is nearly one of ours (SYNC_DATABSE_URL) stops the program, since what was meant would silently not hold. Any other
 that begins with SYNC_ may belong to another program, and is a warning.
@@ -166,7 +166,9 @@ def _plain_http(values: Mapping[str, Any], origins: Mapping[str, Origin]) -> lis
         SettingFault(
             variable=name,
             origin=origins[name],
-            message="plain http would show the key to the network; expected https, or a loopback address, or SYNC_ALLOW_PLAIN_HTTP=1",
+            message=(
+                "plain http would show the key to the network; expected https, or a loopback address, or SYNC_ALLOW_PLAIN_HTTP=1"
+            ),
         )
         for name in _URLS
         if _BY_NAME[name].field in values and is_plain_to_elsewhere(values[_BY_NAME[name].field])

@@ -99,7 +99,7 @@ def changes_of(connection: Connection, profile_id: int, limit: int) -> list[tupl
         .order_by(changes.c.id.desc())
         .limit(limit)
     )
-    return [row._tuple() for row in connection.execute(statement)]
+    return [(key, value, at) for key, value, at in connection.execute(statement)]
 
 
 def latest_arrival(connection: Connection) -> datetime | None:

@@ -72,7 +72,8 @@ def close(connection: Connection, run: Run, now: datetime) -> Run:
 
 def last(connection: Connection, audience_id: int) -> int | None:
     """Return the id of an audience's latest run, None before the first."""
-    return connection.scalars(select(func.max(runs.c.id)).where(runs.c.audience_id == audience_id)).one()
+    latest: int | None = connection.scalars(select(func.max(runs.c.id)).where(runs.c.audience_id == audience_id)).one()
+    return latest
 
 
 def supersede(connection: Connection, audience_id: int, run_id: int, now: datetime) -> None:

@@ -57,6 +57,7 @@ class CommandLine:
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __call__(self, *arguments: str) -> Done:
         out, err = io.StringIO(), io.StringIO()
@@ -74,7 +75,8 @@ class CommandLine:
         command = [sys.executable, "-m", "sync", *arguments]
         environ = os.environ | {"PYTHONPATH": str(ROOT)} | self._environ()
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen(command, cwd=self.folder, env=environ, **streams)
+        self.processes.append(subprocess.Popen(command, cwd=self.folder, env=environ, **streams))
+        return self.processes[-1]
 
     def apart(self, *arguments: str, stdin: bytes = b"") -> Done:
         """Run to the end in a process of its own."""
@@ -118,17 +120,30 @@ def log_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> CommandLine:
+def bare(tmp_path: Path) -> Iterator[CommandLine]:
     """A folder with nothing in it."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    return CommandLine(folder)
+    typed = CommandLine(folder)
+    yield typed
+    for process in typed.processes:
+        # One that a failed test left behind.
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
 def line(bare: CommandLine, database_url: str) -> CommandLine:
     """A store with the current schema, on each database, and two definitions."""
     bare.environ["SYNC_DATABASE_URL"] = database_url
+    bare.write("personas.yaml", DEFINITIONS)
+    return bare
+
+
+@pytest.fixture
+def sqlite_line(bare: CommandLine, sqlite_template: bytes) -> CommandLine:
+    """The same on SQLite alone, for what no database has a part in."""
+    bare.write("personas.db", sqlite_template)
     bare.write("personas.yaml", DEFINITIONS)
     return bare
 

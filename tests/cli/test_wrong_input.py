@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -53,13 +54,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_wrong_input_is_answered_with_one_clear_message(
-    line: Any, arguments: tuple[str, ...], code: int, message: str
+    sqlite_line: Any, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
-    line.environ["SYNC_DEFINITIONS"] = "missing.yaml"
+    sqlite_line.environ["SYNC_DEFINITIONS"] = "missing.yaml"
 
-    done = line(*arguments)
+    done = sqlite_line(*arguments)
 
     assert (done.code, done.out) == (code, "")
     assert message in done.err
@@ -67,20 +70,33 @@ def test_wrong_input_is_answered_with_one_clear_message(
     assert "fault of personas-sync" not in done.err
 
 
-NEEDS_A_STORE = [
-    ("definitions", "apply"), ("import", "calls.jsonl"), ("audiences",), ("audience", "show", "buyers"), ("preview", "trait('a') = 1"),
-    ("compute",), ("sync",), ("members", "buyers"), ("user", "ann"), ("runs",), ("deliveries",), ("deliveries", "show", "call-1"),
-    ("deliveries", "retry", "--all"), ("replay", "--since", "2026-01-01"), ("serve",), ("db", "check"),
-]  # fmt: skip
+NEEDS_A_STORE = """\
+definitions apply
+import calls.jsonl
+audiences
+audience show buyers
+preview "trait('a') = 1"
+compute
+sync
+members buyers
+user ann
+runs
+deliveries
+deliveries show call-1
+deliveries retry --all
+replay --since 2026-01-01
+serve
+db check
+"""
 
 
-@pytest.mark.parametrize("arguments", NEEDS_A_STORE, ids=" ".join)
-def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare: Any, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("typed", NEEDS_A_STORE.splitlines())
+def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare: Any, typed: str) -> None:
     bare.write("calls.jsonl", "{}\n")
     bare.write("personas.yaml", "audiences: []\n")
     bare.environ["SYNC_MOESIF_APPLICATION_ID"] = "app-1"
 
-    done = bare(*arguments)
+    done = bare(*shlex.split(typed))
 
     assert (done.code, done.out) == (5, "")
     assert done.err == "personas-sync: the store sqlite:///personas.db has no tables yet: run  personas-sync db upgrade\n"
@@ -95,7 +111,9 @@ def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare
     ],
 )
 @pytest.mark.parametrize("arguments", [("audiences",), ("db", "upgrade"), ("db", "check")], ids=" ".join)
-def test_a_store_that_cannot_be_used_is_said_without_its_password(bare: Any, url: str, message: str, arguments: tuple[str, ...]) -> None:
+def test_a_store_that_cannot_be_used_is_said_without_its_password(
+    bare: Any, url: str, message: str, arguments: tuple[str, ...]
+) -> None:
     bare.write("personas.yaml", "audiences: []\n" * 200)
     bare.environ["SYNC_DATABASE_URL"] = url
 

@@ -89,9 +89,7 @@ def _fill(connection: Connection, population: Sequence[Profile], referred: Refer
     # Someone without a user id, who did everything that the first did.
     everyone.append({"id": len(population) + 1, "user_id": None, "traits": {}, "traits_at": {}, "created_at": at})
     connection.execute(insert(profiles), everyone)
-    rows = [
-        row for id, profile in enumerate([*population, *population[:1]], 1) for row in _calls(id, profile)
-    ]
+    rows = [row for id, profile in enumerate([*population, *population[:1]], 1) for row in _calls(id, profile)]
     if rows:
         connection.execute(insert(calls), rows)
     ledger = [

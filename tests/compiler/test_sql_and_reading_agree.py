@@ -36,6 +36,8 @@ def test_an_audience_has_the_members_that_the_reading_gives(world: World, query:
 
 @searching
 @given(query=computed_traits(), population=populations)
-def test_a_computed_trait_has_the_values_that_the_reading_gives(world: World, query: tree.Computed, population: list[Profile]) -> None:
+def test_a_computed_trait_has_the_values_that_the_reading_gives(
+    world: World, query: tree.Computed, population: list[Profile]
+) -> None:
     with world.of(*population) as people:
         assert people.values(query, NOW) == people.read_values(query, NOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select
@@ -16,7 +17,20 @@ from sync.membership import Outcome, Run
 from sync.store import Store, ledger
 from sync.store.audiences import Stored
 from sync.store.schema import audiences, changes, memberships, runs
-from tests.make import after, again, audience, computed_trait, definition, identify, keep, people, run_of, standing_clock, told, track
+from tests.make import (
+    after,
+    again,
+    audience,
+    computed_trait,
+    definition,
+    identify,
+    keep,
+    people,
+    run_of,
+    standing_clock,
+    told,
+    track,
+)
 
 RECENT = "event('Order Completed').within(30 days).count() >= 1"
 
@@ -128,12 +142,12 @@ def test_definitions_are_computed_after_those_they_refer_to(store: Store) -> Non
 
 
 def test_a_computed_trait_appears_changes_and_vanishes(store: Store) -> None:
-    trait = computed_trait(store, query="trait('n')")
-    keep(store, identify("ann", {"n": 1}), identify("bob", {"n": "x"}))
+    trait = computed_trait(store, query="event('Order Completed').within(30 days).last(property('n'))")
+    keep(store, track("ann", properties={"n": 1}), track("bob", properties={"n": "x"}, at=after(days=-20)))
     first = at(store, trait, after())
-    keep(store, identify("ann", {"n": 2}, at=after(days=1)), identify("bob", {"n": None}, at=after(days=1)))
+    keep(store, track("ann", properties={"n": 2}, at=after(days=1)))
 
-    second = at(store, trait, after(days=2))
+    second = at(store, trait, after(days=15))
 
     assert (first.members, first.changed, first.owed) == (2, 2, 2)
     assert (second.members, second.changed) == (1, 2)
@@ -152,7 +166,7 @@ def ten(store: Store, guard: Guard) -> Stored:
 
 
 def test_a_guard_that_trips_holds_the_run_and_changes_nothing(store: Store) -> None:
-    buyers = ten(store, Guard(max_exits=Share(20)))
+    buyers = ten(store, Guard(max_exits=Share(Decimal(20))))
     keep(store, *(identify(f"u{number}", {"n": 2}, at=after(hours=1)) for number in range(3)))
 
     run = at(store, buyers, after(days=1))
@@ -166,7 +180,7 @@ def test_a_guard_that_trips_holds_the_run_and_changes_nothing(store: Store) -> N
 
 
 def test_a_guard_lets_through_what_is_within_its_limits(store: Store) -> None:
-    buyers = ten(store, Guard(max_exits=Share(20), max_entries=1))
+    buyers = ten(store, Guard(max_exits=Share(Decimal(20)), max_entries=1))
     keep(store, *(identify(f"u{number}", {"n": 2}, at=after(hours=1)) for number in range(2)), identify("new", {"n": 1}))
 
     run = at(store, buyers, after(days=1))
@@ -201,7 +215,7 @@ def test_a_guard_with_resync_that_trips_owes_nothing_again(store: Store) -> None
 
 
 def test_an_audience_that_returns_after_retirement_is_not_stopped_by_its_guard(store: Store) -> None:
-    wanted = definition(query="trait('n') = 1", guard=Guard(max_entries=Share(10)))
+    wanted = definition(query="trait('n') = 1", guard=Guard(max_entries=Share(Decimal(10))))
     keep(store, identify("ann", {"n": 1}), identify("bob", {"n": 1}))
     apply(store, [wanted], after())
     at(store, again_by_key(store), after())

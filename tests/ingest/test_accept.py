@@ -24,7 +24,9 @@ def count(store: Store, table: Any) -> int:
 
 def owed(store: Store) -> list[tuple[str, str]]:
     with store.reading() as connection:
-        rows = connection.execute(select(deliveries.c.lane, deliveries.c.subject, deliveries.c.state).order_by(deliveries.c.id)).all()
+        rows = connection.execute(
+            select(deliveries.c.lane, deliveries.c.subject, deliveries.c.state).order_by(deliveries.c.id)
+        ).all()
     assert {row.state for row in rows} <= {State.OWED.value}
     return [(row.lane, row.subject) for row in rows]
 
@@ -66,7 +68,9 @@ def test_a_duplicate_that_names_somebody_new_makes_nobody(store: Store) -> None:
 
 
 def test_a_batch_larger_than_one_statement_can_list_is_kept_whole(store: Store) -> None:
-    batch = [track(f"user {number % 700}", message_id=f"id {number}", anonymous_id=f"anon {number % 700}") for number in range(1300)]
+    batch = [
+        track(f"user {number % 700}", message_id=f"id {number}", anonymous_id=f"anon {number % 700}") for number in range(1300)
+    ]
 
     first, second = keep(store, *batch), keep(store, *batch)
 

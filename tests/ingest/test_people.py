@@ -23,7 +23,9 @@ def users_of_events(store: Store) -> dict[str, str | None]:
     """Return whose each event is."""
     with store.reading() as connection:
         rows = connection.execute(
-            select(calls.c.event, profiles.c.user_id).join(profiles, profiles.c.id == calls.c.profile_id).where(calls.c.event.is_not(None))
+            select(calls.c.event, profiles.c.user_id)
+            .join(profiles, profiles.c.id == calls.c.profile_id)
+            .where(calls.c.event.is_not(None))
         ).all()
     return {row.event: row.user_id for row in rows}
 
@@ -35,12 +37,14 @@ def everybody(store: Store) -> list[tuple[str | None, dict[str, Any], tuple[str,
         for row in connection.execute(select(profiles)):
             theirs = select(identifiers.c.value).where(identifiers.c.profile_id == row.id, identifiers.c.type == ANONYMOUS_ID)
             said = select(calls.c.message_id).where(calls.c.profile_id == row.id)
-            found.append((
-                row.user_id,
-                known(row.traits),
-                tuple(sorted(connection.scalars(theirs))),
-                tuple(sorted(connection.scalars(said))),
-            ))
+            found.append(
+                (
+                    row.user_id,
+                    known(row.traits),
+                    tuple(sorted(connection.scalars(theirs))),
+                    tuple(sorted(connection.scalars(said))),
+                )
+            )
     return sorted(found, key=repr)
 
 
@@ -176,7 +180,7 @@ def test_a_user_may_have_many_anonymous_ids(store: Store) -> None:
     keep(store, *(track("ann", anonymous_id=id) for id in "abc"))
 
     assert everybody(store)[0][2] == ("a", "b", "c")
-    assert {owner for owner in users_of_events(store).values()} == {"ann"}
+    assert set(users_of_events(store).values()) == {"ann"}
 
 
 def test_two_users_are_never_merged_by_a_shared_device(store: Store) -> None:
@@ -282,11 +286,13 @@ def histories(draw: st.DrawFn) -> list[Call]:
         id = f"h{number}"
         made.append(
             draw(
-                st.sampled_from([
-                    identify(user, said, at=at, anonymous_id=anonymous, message_id=id),
-                    track(user, f"E{number}", at=at, anonymous_id=anonymous, message_id=id),
-                    alias(owners[anonymous], anonymous, timestamp=at, message_id=id),
-                ])
+                st.sampled_from(
+                    [
+                        identify(user, said, at=at, anonymous_id=anonymous, message_id=id),
+                        track(user, f"E{number}", at=at, anonymous_id=anonymous, message_id=id),
+                        alias(owners[anonymous], anonymous, timestamp=at, message_id=id),
+                    ]
+                )
             )
         )
     return made

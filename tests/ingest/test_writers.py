@@ -52,7 +52,9 @@ def test_one_batch_sent_by_many_at_once_is_kept_once(store: Store) -> None:
 
 def test_writers_who_meet_the_same_people_in_different_orders_all_get_through(store: Store) -> None:
     names = [f"user {number}" for number in range(12)]
-    batches = [[identify(name, {f"from {writer}": writer}) for name in (names if writer % 2 else reversed(names))] for writer in range(6)]
+    batches = [
+        [identify(name, {f"from {writer}": writer}) for name in (names if writer % 2 else reversed(names))] for writer in range(6)
+    ]
 
     results = at_once([keeping(store, batch) for batch in batches])
 

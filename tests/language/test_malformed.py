@@ -349,4 +349,4 @@ def refused_or_accepted(text: str) -> None:
             parse(text)
         except InvalidQuery as fault:
             place = fault.line, fault.column
-            assert min(place) >= 1, fault  # noqa: PT017 - whether it is refused at all is not known here
+            assert min(place) >= 1, fault

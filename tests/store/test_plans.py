@@ -21,7 +21,9 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
-def test_what_is_looked_at_often_goes_by_the_index_of_what_is_owed(sqlite_store: Store, look: Callable[[Connection], object]) -> None:
+def test_what_is_looked_at_often_goes_by_the_index_of_what_is_owed(
+    sqlite_store: Store, look: Callable[[Connection], object]
+) -> None:
     plans: list[str] = []
 
     @event.listens_for(sqlite_store.engine, "before_cursor_execute")

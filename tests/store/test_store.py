@@ -68,7 +68,7 @@ def test_no_update_is_lost_among_threads(store: Store) -> None:
 
     def add() -> None:
         for _ in range(10):
-            store.write(lambda connection: _add_one(connection))
+            store.write(_add_one)
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
@@ -144,6 +144,8 @@ def test_a_server_that_is_not_there_is_unreachable_and_its_password_unsaid() -> 
 
 def test_sqlite_writes_what_was_promised_through_to_the_disk(sqlite_store: Store) -> None:
     with sqlite_store.reading() as connection:
-        settings = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")]
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
 
     assert settings == ["wal", 2, 1]

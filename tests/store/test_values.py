@@ -16,7 +16,9 @@ from sync.store.schema import profiles, runs
 from tests.make import NOW, audience
 
 numbers = st.one_of(
-    st.sampled_from([0, 1, -1, 1.0, 10.0, 1e16, 1e22, 1.5e300, -1e22, 5e-324, 1e-7, 0.1, 2**53 + 1, 2**63, 2**64, -(2**200), 10**308]),
+    st.sampled_from(
+        [0, 1, -1, 1.0, 10.0, 1e16, 1e22, 1.5e300, -1e22, 5e-324, 1e-7, 0.1, 2**53 + 1, 2**63, 2**64, -(2**200), 10**308]
+    ),
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
 )
@@ -70,7 +72,7 @@ def test_a_long_text_with_what_looks_like_an_exponent_is_left_alone(store: Store
     assert kept(store, {"text": text, "number": 1e5}) == {"text": text, "number": 1e5}
 
 
-instants = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)).map(lambda at: at.replace(tzinfo=UTC))
+instants = st.datetimes(timezones=st.just(UTC))
 
 
 def kept_instant(store: Store, at: datetime) -> datetime:
@@ -109,7 +111,7 @@ def test_an_instant_of_another_zone_is_the_same_instant_in_utc(store: Store) -> 
 
 def test_an_instant_without_a_zone_is_refused(store: Store) -> None:
     with pytest.raises(Exception, match="offset-naive"):
-        kept_instant(store, datetime(2026, 3, 4))
+        kept_instant(store, NOW.replace(tzinfo=None))
 
 
 def test_instants_sort_as_they_happened(store: Store) -> None:

@@ -5,7 +5,7 @@ Every condition made here is true, false or NULL, and NULL counts as false. What
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import BigInteger, Exists, Integer, Text, and_, exists, false, func, literal, literal_column, or_, select, true
@@ -28,6 +28,18 @@ SIGNS: Final[dict[Operator, Relation]] = {
     Operator.LESS_THAN: lambda left, right: left < right,
     Operator.AT_MOST: lambda left, right: left <= right,
 }
+
+
+def every(*conditions: Sql) -> Sql:
+    """Join by AND, leaving out what is always true; nothing is left of a whole in which something is always false."""
+    kept = [condition for condition in conditions if not isinstance(condition, True_)]
+    return false() if any(isinstance(condition, False_) for condition in kept) else and_(true(), *kept)
+
+
+def some(*conditions: Sql) -> Sql:
+    """Join by OR, leaving out what is always false; nothing is left of a whole in which something is always true."""
+    kept = [condition for condition in conditions if not isinstance(condition, False_)]
+    return true() if any(isinstance(condition, True_) for condition in kept) else or_(false(), *kept)
 
 
 def negated(condition: Sql) -> Sql:
@@ -55,12 +67,25 @@ def equal(left: Value, right: Value) -> Sql:
     else:
         same.append(_both(left.double, right.number, SIGNS[Operator.EQUALS]))
         same.append(_both(left.number, right.double, SIGNS[Operator.EQUALS]))
-    return or_(*same)
+    return some(*same)
+
+
+def one_of(left: Value, rights: Sequence[Value]) -> Sql:
+    """Tell whether a value is equal to one of several constants."""
+    return some(
+        _in(left.word, [right.word for right in rights if right.word is not None]),
+        _in(left.double, [right.number for right in rights if right.number is not None and right.word is not None]),
+        _in(left.number, [right.double for right in rights if right.double is not None]),
+    )
+
+
+def _in(left: Maybe, rights: Sequence[Sql]) -> Sql:
+    return false() if left is None or not rights else left.in_(rights)
 
 
 def differs(left: Value, right: Value) -> Sql:
     """Tell whether both are there and not equal."""
-    return and_(present(left), present(right), negated(equal(left, right)))
+    return every(present(left), present(right), negated(equal(left, right)))
 
 
 def present(value: Value) -> Sql:
@@ -73,12 +98,12 @@ def ordered(relation: Relation) -> Predicate:
     def by_code_point(left: Sql, right: Sql) -> Sql:
         return relation(Worded(lambda words: words.by_code_point(left), Text()), right)
 
-    return lambda left, right: or_(_both(left.string, right.string, by_code_point), _both(left.number, right.double, relation))
+    return lambda left, right: some(_both(left.string, right.string, by_code_point), _both(left.number, right.double, relation))
 
 
 def contains(left: Value, right: Value) -> Sql:
     """Tell whether a text has the other in it, or an element of an array is the other or has it in it."""
-    return or_(_has_part(left, right), false() if left.array is None else _an_element(left.array, right))
+    return some(_has_part(left, right), false() if left.array is None else _an_element(left.array, right))
 
 
 def _an_element(array: Place, needle: Value) -> Sql:
@@ -86,7 +111,11 @@ def _an_element(array: Place, needle: Value) -> Sql:
         return false()
     elements = elements_of(array)
     element = at(Place(origin=elements))
-    found = select(literal_column("1", Integer())).select_from(elements.rows).where(or_(equal(element, needle), _has_part(element, needle)))
+    found = (
+        select(literal_column("1", Integer()))
+        .select_from(elements.rows)
+        .where(or_(equal(element, needle), _has_part(element, needle)))
+    )
     return exists(found.correlate_except(elements.rows))
 
 
@@ -108,7 +137,7 @@ def starts_with(left: Value, right: Value) -> Sql:
 def ends_with(left: Value, right: Value) -> Sql:
     def at_end(text: Sql, part: Sql) -> Sql:
         start = func.length(text) - func.length(part) + 1
-        return and_(start >= 1, func.substr(text, start) == part)
+        return every(start >= 1, func.substr(text, start) == part)
 
     return _both(left.searchable, right.searchable, at_end)
 
@@ -129,6 +158,11 @@ PREDICATES: Final[dict[Operator, Predicate]] = {
 def as_instants(left: Value, relation: Relation, instant: int) -> Sql:
     """Compare a date with an instant, in microseconds since 1970."""
     return false() if left.instant is None else relation(left.instant, literal(instant, BigInteger()))
+
+
+def one_instant_of(left: Value, instants: Sequence[int]) -> Sql:
+    """Tell whether a date is one of several instants."""
+    return _in(left.instant, [literal(instant, BigInteger()) for instant in instants])
 
 
 def _both(left: Maybe, right: Maybe, relation: Relation) -> Sql:

@@ -5,32 +5,50 @@ Every condition is true, false or NULL in SQL, and NULL counts as false: AND and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-from sqlalchemy import BigInteger, FromClause, Integer, Select, and_, exists, false, literal, literal_column, or_, select
+from sqlalchemy import BigInteger, FromClause, Integer, Select, Text, exists, false, literal, literal_column, select
 
 from sync.language import tree
 from sync.language.reading import instant
+from sync.language.reads import parts_of
 from sync.language.tree import AnyOperator, DateOperator, Operator, RecencyOperator
 from sync.language.values import MICROSECOND
-from sync.store.compiler.comparisons import PREDICATES, SIGNS, as_instants, contains, equal, negated, present
-from sync.store.compiler.operands import ABSENT, Value, constant
-from sync.store.compiler.places import Sql, side_by_side
+from sync.store.compiler.comparisons import (
+    PREDICATES,
+    SIGNS,
+    as_instants,
+    contains,
+    every,
+    negated,
+    one_instant_of,
+    one_of,
+    present,
+    some,
+)
+from sync.store.compiler.operands import ABSENT, Value, at, constant
+from sync.store.compiler.places import Document, Place, Sql, elements_of
 from sync.store.compiler.scope import Scope, Tally
+from sync.store.types import to_text
 
 FARTHEST: Final = 2**61
 """In microseconds, 73,000 years: no instant is farther from another, and their sum is still a BIGINT."""
+
+MOST_WRITTEN_OUT: Final = 8
+"""How many texts to look for stand in the statement one by one; a longer list is a table."""
 
 
 def holds(condition: tree.Condition, scope: Scope) -> Sql:
     """Tell whether a condition holds."""
     match condition:
         case tree.And(parts=parts):
-            return and_(*(holds(part, scope) for part in parts))
+            return every(*(holds(part, scope) for part in _deepest_first(parts)))
         case tree.Or(parts=parts):
-            return or_(*(holds(part, scope) for part in parts))
+            return some(*(holds(part, scope) for part in _deepest_first(parts)))
+        case tree.Not(part=tree.Not(part=part)):
+            return holds(part, scope)
         case tree.Not(part=part):
             return negated(holds(part, scope))
         case tree.Compare(left=tree.Count() | tree.UniqueCount() as count, operator=operator, right=tree.Number(value=number)) if (
@@ -41,6 +59,16 @@ def holds(condition: tree.Condition, scope: Scope) -> Sql:
             return for_any(condition.left, scope, lambda left: _compares(condition, left, scope))
 
 
+def _deepest_first(parts: Sequence[tree.Condition]) -> Sequence[tree.Condition]:
+    # Behind an AND the parser of SQLite has to remember more than before it.
+    return sorted(parts, key=levels, reverse=True)
+
+
+def levels(part: object) -> int:
+    """Count how deep streams stand in one another in a part of a query."""
+    return isinstance(part, tree.Stream) + max(map(levels, parts_of(part)), default=0)
+
+
 def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sql]) -> Sql:
     """Tell whether the predicate holds for any of an operand's values; for the absent value where it has none."""
     match operand:
@@ -49,18 +77,18 @@ def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sq
         case tree.Day() | tree.Instant():
             raise AssertionError("dates are compared as instants")
         case tree.Trait() | tree.Property() | tree.ParentProperty() | tree.Context():
-            tables, value = scope.find(operand)
+            found = scope.find(operand)
         case _:
-            row, value = scope.reduce(operand)
-            return predicate(value) if row is None else exists(_rows(row).where(predicate(value)).correlate_except(row))
-    if not tables:
-        return predicate(value)
-    some = _rows(side_by_side(tables)).correlate_except(*(table.rows for table in tables))
-    return or_(exists(some.where(predicate(value))), and_(predicate(ABSENT), ~exists(some)))
+            found = scope.reduce(operand)
+    if found.rows is None:
+        return predicate(found.value)
+    rows = _rows(found.rows)
+    holding = exists(rows.where(predicate(found.value)))
+    return holding if found.is_certain else some(holding, every(predicate(ABSENT), ~exists(rows)))
 
 
 def _rows(table: FromClause) -> Select[Any]:
-    return select(literal_column("1", Integer())).select_from(table)
+    return select(literal_column("1", Integer())).select_from(table).correlate_except(table)
 
 
 def _counted(tally: Tally, operator: Operator, number: float) -> Sql:
@@ -92,9 +120,9 @@ def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
             predicate = PREDICATES[operator]
             return for_any(right, scope, lambda value: predicate(left, value))
         case tree.CompareAny(operator=AnyOperator.CONTAINS, rights=rights):
-            return or_(*(for_any(right, scope, lambda value: contains(left, value)) for right in rights))
+            return _contains_any(left, rights, scope)
         case tree.CompareAny(operator=listed, rights=rights):
-            found = or_(*(_equals_literal(left, right, scope) for right in rights))
+            found = _is_listed(left, rights)
             return found if listed is AnyOperator.ONE_OF else negated(found)
         case tree.Presence(exists=there):
             return present(left) if there else negated(present(left))
@@ -107,15 +135,24 @@ def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
             assert_never(condition)
 
 
-def _equals_literal(left: Value, right: tree.Operand, scope: Scope) -> Sql:
-    if isinstance(right, tree.Day | tree.Instant):
-        return as_instants(left, SIGNS[Operator.EQUALS], instant(right))
-    return for_any(right, scope, lambda value: equal(left, value))
+def _is_listed(left: Value, rights: Sequence[tree.Operand]) -> Sql:
+    constants = [constant(right) for right in rights if isinstance(right, tree.Text | tree.Number | tree.Truth)]
+    dates = [instant(right) for right in rights if isinstance(right, tree.Day | tree.Instant)]
+    assert len(constants) + len(dates) == len(rights), "the checker lets only constants into a list"
+    return some(one_of(left, constants), one_instant_of(left, dates))
+
+
+def _contains_any(left: Value, rights: Sequence[tree.Operand], scope: Scope) -> Sql:
+    constants = [right.value for right in rights if isinstance(right, tree.Text | tree.Number)]
+    if len(constants) < len(rights) or len(rights) <= MOST_WRITTEN_OUT:
+        return some(*(for_any(right, scope, lambda value: contains(left, value)) for right in rights))
+    needles = elements_of(Place(origin=Document(column=literal(to_text([*constants]), Text()), is_text=True)))
+    return exists(_rows(needles.rows).where(contains(left, at(Place(origin=needles)))))
 
 
 def _compare_dates(left: Value, operator: Operator, right: int) -> Sql:
     if operator is Operator.DIFFERS:
-        return and_(present(left), negated(as_instants(left, SIGNS[Operator.EQUALS], right)))
+        return every(present(left), negated(as_instants(left, SIGNS[Operator.EQUALS], right)))
     return as_instants(left, SIGNS[operator], right)
 
 
@@ -125,11 +162,11 @@ def _is_recent(left: Value, operator: RecencyOperator, now: int, span: timedelta
     earlier, later = now - micros_of(span), now + micros_of(span)
     match operator:
         case RecencyOperator.WITHIN_LAST:
-            return and_(left.instant > _at(earlier), left.instant <= _at(now))
+            return every(left.instant > _at(earlier), left.instant <= _at(now))
         case RecencyOperator.BEFORE_LAST:
             return left.instant <= _at(earlier)
         case RecencyOperator.WITHIN_NEXT:
-            return and_(left.instant > _at(now), left.instant <= _at(later))
+            return every(left.instant > _at(now), left.instant <= _at(later))
         case RecencyOperator.AFTER_NEXT:
             return left.instant > _at(later)
 

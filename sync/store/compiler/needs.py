@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 
-from sync.errors import InputError
 from sync.language import tree
 from sync.language.reads import parts_of
 from sync.language.tree import Operator
@@ -20,6 +18,12 @@ def reducers_of(query: tree.Query) -> tuple[tree.Computed, ...]:
 def traits_of(query: tree.Query) -> frozenset[str]:
     """Name the traits that are read outside of any stream."""
     return frozenset(part.key for part in _top(query) if isinstance(part, tree.Trait))
+
+
+def traits_in(part: object) -> frozenset[str]:
+    """Name the traits that are read in a part of a query, streams and all."""
+    own = frozenset([part.key]) if isinstance(part, tree.Trait) else frozenset[str]()
+    return own.union(*map(traits_in, parts_of(part)))
 
 
 def _top(part: object) -> Iterator[object]:
@@ -53,21 +57,3 @@ def _absent_without_events(operand: tree.Operand) -> frozenset[tree.Computed]:
     if isinstance(operand, tree.Arithmetic | tree.Extreme | tree.Mode | tree.Pick):
         return frozenset([operand])
     return frozenset()
-
-
-def refuse_unstorable(query: tree.Query) -> None:
-    """Raise InputError for text that no store can hold, nor be asked for: U+0000, and halves of surrogate pairs."""
-    for text in _texts(query):
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError("a query cannot have the character U+0000, nor half of a surrogate pair")
-
-
-def _texts(part: object) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
-            yield from _texts(item)
-    elif is_dataclass(part):
-        for field in fields(part):
-            yield from _texts(getattr(part, field.name))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, FromClause, Select, and_, func, literal_column, type_coerce
+from sqlalchemy import BigInteger, FromClause, Select, and_, func, literal_column, select, type_coerce
 
 from sync.audience import Kind
 from sync.language import tree
-from sync.store.compiler.operands import ABSENT, Value, of_truth
-from sync.store.compiler.places import Document, Elements, Place, Sql, follow
-from sync.store.compiler import operands
+from sync.store.compiler.operands import ABSENT, Value, at, of_truth
+from sync.store.compiler.places import Document, Sql, follow, side_by_side
 from sync.store.schema import memberships, profiles
+
+MOST_JOINED: Final = 12
+"""How many references are joined; the others are looked up for each user. SQLite joins 64 tables at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,17 @@ class User:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A value, or several: one for each row of a table."""
+
+    value: Value
+    # None where the value stands in what is joined already.
+    rows: FromClause | None = None
+    # Whether there is a row always; where there is none, the one value is the absent one.
+    is_certain: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tally:
     """How many events: never NULL; and whether there is one, where that is cheaper to ask."""
 
@@ -71,58 +84,62 @@ class Scope(ABC):
         """Give the scope of a stream's `where`."""
 
     @abstractmethod
-    def reduce(self, reduced: tree.Reduced) -> tuple[FromClause | None, Value]:
-        """Give the value of a reducer that stands here, and a table of one row in which it stands; None if that is joined."""
+    def reduce(self, reduced: tree.Reduced) -> Found:
+        """Give the value of a reducer that stands here."""
 
     @abstractmethod
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
         """Count here."""
 
-    def find(self, extractor: tree.Extractor) -> tuple[tuple[Elements, ...], Value]:
-        """Look a value up: the tables that the path's `$` make, and the value in their rows."""
+    def find(self, extractor: tree.Extractor) -> Found:
+        """Look a value up."""
         match extractor:
             case tree.Trait():
                 return self._trait(extractor)
             case tree.Property(path=path):
-                return _followed(self.event, "properties", path)
+                return _of_event(self.event, "properties", path)
             case tree.ParentProperty(path=path):
-                return _followed(self.parent, "properties", path)
+                return _of_event(self.parent, "properties", path)
             case tree.Context(path=path):
-                return _followed(self.event, "context", path)
+                return _of_event(self.event, "context", path)
 
-    def _trait(self, trait: tree.Trait) -> tuple[tuple[Elements, ...], Value]:
+    def _trait(self, trait: tree.Trait) -> Found:
         reference = self.run.references.get(trait.key)
         if reference is None:
             assert self.user.traits is not None
-            return _valued(*follow(Document(column=self.user.traits), trait.path))
+            return _followed(Document(column=self.user.traits), trait.path)
         value = self.user.referred[trait.key]
         if reference.kind is Kind.COMPUTED_TRAIT:
-            return _valued(*follow(Document(column=value, is_text=True), trait.path[1:]))
+            return _followed(Document(column=value, is_text=True), trait.path[1:])
         # Nothing stands below a boolean.
-        return (), (ABSENT if len(trait.path) > 1 else of_truth(func.coalesce(value, literal_column("'false'"))))
+        return Found(value=ABSENT if len(trait.path) > 1 else of_truth(func.coalesce(value, literal_column("'false'"))))
 
 
-def _followed(event: FromClause | None, column: str, path: tree.Path) -> tuple[tuple[Elements, ...], Value]:
+def _of_event(event: FromClause | None, column: str, path: tree.Path) -> Found:
     assert event is not None, "the checker lets no property stand outside of a stream"
-    return _valued(*follow(Document(column=event.c[column]), path))
+    return _followed(Document(column=event.c[column]), path)
 
 
-def _valued(tables: tuple[Elements, ...], place: Place) -> tuple[tuple[Elements, ...], Value]:
-    return tables, operands.at(place)
+def _followed(origin: Document, path: tree.Path) -> Found:
+    tables, place = follow(origin, path)
+    return Found(value=at(place), rows=side_by_side(tables) if tables else None)
 
 
-def with_user(rows: FromClause, profile_id: Sql, run: Run, keys: frozenset[str], traits: Sql | None = None) -> tuple[FromClause, User]:
+def with_user(
+    rows: FromClause, profile_id: Sql, run: Run, keys: frozenset[str], traits: Sql | None = None
+) -> tuple[FromClause, User]:
     """Join what is known of the user to rows that have a profile id: the traits and the values that these keys need."""
+    if traits is None and not keys <= run.references.keys():
+        profile = profiles.alias()
+        rows, traits = rows.join(profile, profile.c.id == profile_id), profile.c.traits
     referred: dict[str, Sql] = {}
-    for key in sorted(keys):
-        reference = run.references.get(key)
-        if reference is not None:
-            value = memberships.alias()
-            itself = and_(value.c.audience_id == reference.audience_id, value.c.profile_id == profile_id)
+    for key in sorted(keys & run.references.keys()):
+        value = memberships.alias()
+        itself = and_(value.c.audience_id == run.references[key].audience_id, value.c.profile_id == profile_id)
+        if len(referred) < MOST_JOINED:
             rows, referred[key] = rows.outerjoin(value, itself), value.c.value
-        elif traits is None:
-            profile = profiles.alias()
-            rows, traits = rows.join(profile, profile.c.id == profile_id), profile.c.traits
+        else:
+            referred[key] = select(value.c.value).where(itself).correlate_except(value).scalar_subquery()
     return rows, User(traits=traits, referred=referred)
 
 

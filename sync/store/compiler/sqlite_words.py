@@ -64,9 +64,7 @@ class SqliteWords:
         return _json(place)
 
     def json(self, place: Place) -> Sql:
-        return _of_kind(
-            place, array=func.json_sorted(_json(place)), object=func.json_sorted(_json(place)), otherwise=_json(place)
-        )
+        return _of_kind(place, array=func.json_sorted(_json(place)), object=func.json_sorted(_json(place)), otherwise=_json(place))
 
     def ordinal(self, elements: Elements) -> Sql:
         return elements.rows.c.key

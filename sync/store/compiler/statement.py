@@ -15,14 +15,20 @@ from typing import Any, Final
 from sqlalchemy import FromClause, Select, Subquery, Text, cast, func, literal_column, select, true
 
 from sync.language import tree
+from sync.store.compiler.at_event import AtEvent
+from sync.store.compiler.by_user import by_user, column_of
 from sync.store.compiler.conditions import holds
-from sync.store.compiler.needs import needed, reducers_of, refuse_unstorable, traits_of
-from sync.store.compiler.operands import Value, json_of, of_number
+from sync.store.compiler.limits import refuse_impossible
+from sync.store.compiler.needs import needed, reducers_of, traits_in, traits_of
+from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
-from sync.store.compiler.reducers import by_user, column_of, source_of, value_of
-from sync.store.compiler.scope import Reference, Run, Scope, Tally, with_user
+from sync.store.compiler.reducers import source_of, value_of
+from sync.store.compiler.scope import Found, Reference, Run, Tally, with_user
 from sync.store.schema import profiles
 from sync.store.types import to_micros
+
+MOST_TABLES: Final = 40
+"""How many tables of streams are joined; SQLite joins 64 tables at most, and those of the ledger are among them."""
 
 NO_REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType({})
 
@@ -39,13 +45,13 @@ def compile_audience(
     audiences and computed traits by key; a trait of such a key is read from the ledger. Raises InputError for what cannot be asked.
     """
     run = _run(query, now, among, references)
-    users, tables = profiles.alias(), _tables(query, run)
+    users, tables, beyond = profiles.alias(), *_tables(query, run)
     rows: FromClause = users
-    # Those that leave users out come first, so that the others have fewer to look up.
-    for made in sorted(tables, key=lambda made: not made.is_needed):
+    for made in tables:
         rows = rows.join(made.table, made.table.c.profile_id == users.c.id, isouter=not made.is_needed)
-    rows, user = with_user(rows, users.c.id, run, traits_of(query), users.c.traits)
-    condition = holds(query, _AtUser(run=run, user=user, tables=tables))
+    keys = traits_of(query).union(*map(traits_in, beyond))
+    rows, user = with_user(rows, users.c.id, run, keys, users.c.traits)
+    condition = holds(query, _AtUser(run=run, user=user, profile_id=users.c.id, tables=tables))
     return _users(users, rows, run).where(condition)
 
 
@@ -71,7 +77,7 @@ def compile_trait(
 
 
 def _run(query: tree.Query, now: datetime, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
-    refuse_unstorable(query)
+    refuse_impossible(query)
     return Run(now=to_micros(now), references=references, among=among)
 
 
@@ -90,39 +96,51 @@ class _Table:
     # Whether the query is false of every user who is not in it.
     is_needed: bool
 
+    def column(self, reducer: tree.Computed) -> Sql:
+        return self.table.c[column_of(self.reducers.index(reducer))]
 
-def _tables(query: tree.Condition, run: Run) -> list[_Table]:
+
+def _tables(query: tree.Condition, run: Run) -> tuple[Sequence[_Table], Sequence[tree.Computed]]:
+    """Make a table of each source; and list the reducers that are too many for a join and are asked of each user instead.
+
+    The tables that leave users out come first, so that the others have fewer to look up.
+    """
     sources: dict[Hashable, list[tree.Computed]] = {}
     for reducer in reducers_of(query):
         sources.setdefault(source_of(reducer), []).append(reducer)
     indispensable = needed(query)
-    return [
+    groups = sorted(sources.values(), key=indispensable.isdisjoint)
+    tables = [
         _Table(table=by_user(some, run), reducers=tuple(some), is_needed=not indispensable.isdisjoint(some))
-        for some in sources.values()
+        for some in groups[:MOST_TABLES]
     ]
+    return tables, [one for some in groups[MOST_TABLES:] for one in some]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _AtUser(Scope):
+class _AtUser(AtEvent):
     """The top of a query."""
 
     tables: Sequence[_Table]
 
-    def inside(self, event: FromClause) -> Scope:
-        raise AssertionError("a stream at the top is compiled by itself")
+    def inside(self, event: FromClause) -> AtEvent:
+        return AtEvent(run=self.run, user=self.user, event=event, profile_id=event.c.profile_id)
 
-    def reduce(self, reduced: tree.Reduced) -> tuple[FromClause | None, Value]:
+    def reduce(self, reduced: tree.Reduced) -> Found:
+        made = self._table_of(reduced)
+        if made is None:
+            return AtEvent.reduce(self, reduced)
         if isinstance(reduced, tree.Count | tree.UniqueCount):
-            return None, of_number(self.tally(reduced).count)
-        _, column = self._column(reduced)
-        return None, value_of(reduced, column)
+            return Found(value=of_number(self.tally(reduced).count))
+        return Found(value=value_of(reduced, made.column(reduced)))
 
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
-        made, column = self._column(count)
-        number = column if made.is_needed else func.coalesce(column, literal_column("0"))
+        made = self._table_of(count)
+        if made is None:
+            return AtEvent.tally(self, count)
+        number = made.column(count) if made.is_needed else func.coalesce(made.column(count), literal_column("0"))
         some = true() if made.is_needed else made.table.c.profile_id.is_not(None)
         return Tally(count=number, some=some if isinstance(count, tree.Count) else None)
 
-    def _column(self, reducer: tree.Computed) -> tuple[_Table, Sql]:
-        made = next(one for one in self.tables if reducer in one.reducers)
-        return made, made.table.c[column_of(made.reducers.index(reducer))]
+    def _table_of(self, reducer: tree.Computed) -> _Table | None:
+        return next((one for one in self.tables if reducer in one.reducers), None)

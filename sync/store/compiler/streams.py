@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Boolean, FromClause, Integer, Text, and_, cas
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from sync.language import tree
-from sync.store.compiler.conditions import FARTHEST, holds, micros_of
+from sync.store.compiler.conditions import FARTHEST, holds, levels, micros_of
 from sync.store.compiler.places import Sql
 from sync.store.compiler.scope import Scope, micros
 from sync.store.compiler.words import Worded
@@ -32,7 +32,9 @@ class Window:
     until: int
 
 
-def events_of(stream: tree.Stream, scope: Scope, table: FromClause, rows: FromClause, whose: Iterable[Sql], documents: Collection[str]) -> Events:
+def events_of(
+    stream: tree.Stream, scope: Scope, table: FromClause, rows: FromClause, whose: Iterable[Sql], documents: Collection[str]
+) -> Events:
     """Take the events of a stream.
 
     `table` is an alias of `calls`, which stands in `rows`; `whose` says whose events it may give; `documents` are the
@@ -40,17 +42,22 @@ def events_of(stream: tree.Stream, scope: Scope, table: FromClause, rows: FromCl
     """
     name, whose = literal(stream.event, Text()), tuple(whose)
     is_named = Worded(lambda words: words.is_named(table.c.event, name), Boolean()) if whose else table.c.event == name
-    conditions = (*whose, is_named, *_filters(stream, scope, table))
+    # As in a condition, the deepest first.
+    filters = sorted(stream.filters, key=levels, reverse=True)
+    conditions = (*_filters(filters, scope, table), *whose, is_named, *_windowed(stream.filters, scope, table))
     events = Events(table=table, rows=rows, conditions=conditions)
     return events if stream.expires_after is None else _open_session(events, stream, scope, documents)
 
 
-def _filters(stream: tree.Stream, scope: Scope, table: FromClause) -> Iterator[Sql]:
-    window = _window(stream.filters, scope.run.now)
-    yield micros(table.c.timestamp) <= _at(window.until)
+def _windowed(filters: Iterable[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
+    window = _window(filters, scope.run.now)
     if window.after is not None:
         yield micros(table.c.timestamp) > _at(window.after)
-    for filter_ in stream.filters:
+    yield micros(table.c.timestamp) <= _at(window.until)
+
+
+def _filters(filters: Iterable[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
+    for filter_ in filters:
         match filter_:
             case tree.Where(condition=condition):
                 yield holds(condition, scope.inside(table))
@@ -88,7 +95,9 @@ def _open_session(events: Events, stream: tree.Stream, scope: Scope, documents: 
     following = func.lead(micros(events.table.c.timestamp)).over(partition_by=events.table.c.profile_id, order_by=order)
     gap = func.coalesce(following, _at(scope.run.now)) - micros(events.table.c.timestamp)
     broken = case((gap >= _at(span), 1), else_=0).label("broken")
-    kept: list[KeyedColumnElement[object]] = [events.table.c[name] for name in ("profile_id", "timestamp", "id", *sorted(documents))]
+    kept: list[KeyedColumnElement[object]] = [
+        events.table.c[name] for name in ("profile_id", "timestamp", "id", *sorted(documents))
+    ]
     gaps = select(*kept, broken).select_from(events.rows).where(*events.conditions).correlate_except(events.table).subquery()
     later = func.sum(gaps.c.broken, type_=Integer()).over(
         partition_by=gaps.c.profile_id, order_by=(gaps.c.timestamp.desc(), gaps.c.id.desc())

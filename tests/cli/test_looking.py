@@ -1,0 +1,186 @@
+"""The commands that only look: audiences, audience show, preview, members, user, runs, doctor."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sync.standin import StandIn
+
+
+@pytest.fixture
+def synced(line: Any, standin: StandIn, make_order: Any) -> Any:
+    """Ann and bob are in on 1 February; on the 20th bob is out."""
+    line.import_calls(
+        {
+            "type": "identify",
+            "userId": "ann",
+            "anonymousId": "a-1",
+            "traits": {"plan": "pro", "n": 1.0},
+            "timestamp": "2026-01-01T00:00:00Z",
+        },
+        make_order("ann", "2026-01-10T00:00:00Z"),
+        make_order("bob", "2026-01-20T00:00:00Z"),
+        make_order("ann", "2026-02-15T00:00:00Z"),
+    )
+    line("sync", "--at", "2026-02-01")
+    line("sync", "--at", "2026-02-20")
+    return line
+
+
+def test_audiences_are_listed_with_size_schedule_and_debt(synced: Any) -> None:
+    listed = {one["key"]: one for one in synced("audiences", "--json").json["audiences"]}
+
+    assert (listed["buyers"]["members"], listed["buyers"]["owed"], listed["buyers"]["kind"]) == (1, 0, "audience")
+    assert (listed["orders"]["members"], listed["orders"]["kind"]) == (2, "computed_trait")
+    assert listed["buyers"]["computed_at"] == "2026-02-20T00:00:00Z"
+    assert synced("audiences").lines[1].split() == ["buyers", "1", "manual", "2026-02-20T00:00Z", "0"]
+
+
+def test_retired_ones_are_listed_when_asked_for(synced: Any) -> None:
+    synced.write("personas.yaml", "audiences: []\n")
+    synced("definitions", "apply")
+
+    assert synced("audiences", "--json").json["audiences"] == []
+    assert [one["key"] for one in synced("audiences", "--all", "--json").json["audiences"]] == ["buyers", "orders"]
+
+
+def test_an_audience_is_shown_with_what_its_query_looks_at(synced: Any) -> None:
+    shown = synced("audience", "show", "buyers", "--json").json
+    people = synced("audience", "show", "buyers").out
+
+    assert shown["query"] == "event('Order Completed').within(30 days).count() >= 1"
+    assert shown["reads"]["events"] == ["Order Completed"]
+    assert {"event": "Order Completed", "seconds": 30 * 86_400} in shown["reads"]["edges"]
+    assert [size["members"] for size in shown["history"]] == [2, 1]
+    assert (shown["last_run"]["entered"], shown["last_run"]["exited"]) == (0, 1)
+    assert "30 days after event 'Order Completed'" in people
+
+
+def test_the_next_run_is_the_next_slot_of_the_schedule(line: Any) -> None:
+    line.write("personas.yaml", "audiences: [{name: Buyers, query: \"trait('a') = 1\", cron: '0 0 1 1 *'}]\n")
+    line("definitions", "apply")
+
+    assert line("audience", "show", "buyers", "--json").json["next_run_at"].endswith("-01-01T00:00:00Z")
+
+
+def test_preview_gives_size_and_sample_as_of_an_instant(synced: Any) -> None:
+    query = "event('Order Completed').within(30 days).count() >= 1"
+
+    assert synced("preview", query, "--at", "2026-02-01", "--json").json == {"size": 2, "sample": ["ann", "bob"]}
+    assert synced("preview", query, "--at", "2026-02-20").lines == ["1 user", "  ann"]
+
+
+def test_a_query_that_is_wrong_is_shown_with_its_place(synced: Any) -> None:
+    done = synced("preview", "trait('plan') => 'pro'")
+
+    assert done.code == 2
+    assert done.err.splitlines()[1:] == ["  trait('plan') => 'pro'", "                 ^"]
+
+
+def test_members_are_streamed_a_line_each(synced: Any) -> None:
+    members = [json.loads(line) for line in synced("members", "buyers", "--json").lines]
+
+    assert members == [{"user_id": "ann", "since": "2026-02-01T00:00:00Z"}]
+    assert synced("members", "buyers").lines == ["2026-02-01T00:00:00Z  ann"]
+
+
+def test_members_of_a_past_instant_are_those_who_were_in_then(synced: Any) -> None:
+    then = [json.loads(line)["user_id"] for line in synced("members", "buyers", "--at", "2026-02-10", "--json").lines]
+    before = synced("members", "buyers", "--at", "2026-01-01", "--json")
+
+    assert then == ["ann", "bob"]
+    assert (before.code, before.out) == (0, "")
+    assert "nobody was in buyers at 2026-01-01T00:00:00Z" in before.err
+
+
+def test_members_of_a_computed_trait_have_values(synced: Any) -> None:
+    members = [json.loads(line) for line in synced("members", "orders", "--json").lines]
+
+    assert [(one["user_id"], one["value"]) for one in members] == [("ann", 2), ("bob", 1)]
+
+
+def test_a_user_is_shown_with_traits_audiences_and_what_moesif_accepted(synced: Any) -> None:
+    ann, bob = synced("user", "ann", "--json").json, synced("user", "bob", "--json").json
+
+    assert ann["traits"] == {"plan": "pro", "n": 1.0}
+    assert '"n":1.0' in synced("user", "ann", "--json").out
+    assert ann["anonymous_ids"] == ["a-1"]
+    assert {name: ann["audiences"]["buyers"][name] for name in ("member", "since", "accepted")} == {
+        "member": True,
+        "since": "2026-02-01T00:00:00Z",
+        "accepted": True,
+    }
+    assert (bob["audiences"]["buyers"]["member"], bob["audiences"]["buyers"]["accepted"]) == (False, False)
+    assert (ann["computed_traits"]["orders"]["value"], ann["computed_traits"]["orders"]["accepted"]) == (2, 2)
+    assert [change["key"] for change in ann["changes"]] == ["orders", "orders", "buyers"]
+
+
+def test_an_audience_that_a_user_never_was_in_is_shown_as_such(synced: Any) -> None:
+    synced.write(
+        "personas.yaml",
+        (synced.folder / "personas.yaml")
+        .read_text()
+        .replace("computed_traits", "  - {name: Pro, query: \"trait('a') = 1\"}\ncomputed_traits"),
+    )
+    synced("definitions", "apply")
+
+    pro = synced("user", "ann", "--json").json["audiences"]["pro"]
+
+    assert (pro["member"], pro["since"], pro["accepted"]) == (False, None, None)
+
+
+def test_a_terminal_is_not_steered_by_what_strangers_call_themselves(line: Any, make_order: Any) -> None:
+    line.import_calls(make_order("\x1b[2Jann\nbob", "2026-01-10T00:00:00Z"))
+    line("compute", "--at", "2026-01-11")
+
+    assert line("members", "buyers").lines == ["2026-01-11T00:00:00Z  \\x1b[2Jann\\nbob"]
+    assert "\x1b" not in line("deliveries").out + line("user", "\x1b[2Jann\nbob").out
+
+
+def test_runs_are_listed_the_latest_first(synced: Any) -> None:
+    both, one = synced("runs", "--json").json["runs"], synced("runs", "buyers", "--limit", "1", "--json").json["runs"]
+
+    assert [run["at"][:10] for run in both] == ["2026-02-20", "2026-02-20", "2026-02-01", "2026-02-01"]
+    assert [(run["audience"], run["exited"], run["outcome"]) for run in one] == [("buyers", 1, "done")]
+    assert max(map(len, synced("runs").lines)) <= 80
+
+
+def test_doctor_finds_nothing_wrong_where_nothing_is(synced: Any) -> None:
+    done = synced("doctor", "--json")
+
+    assert (done.code, done.json["ok"]) == (0, True)
+    assert {"settings", "store", "schema", "definitions", "key", "moesif", "clock"} <= {one["name"] for one in done.json["checks"]}
+
+
+def test_doctor_goes_by_the_gravest_fault_and_says_what_to_do(bare: Any) -> None:
+    bare.environ |= {"SYNC_MOESIF_APPLICATION_ID": "app-1", "SYNC_MOESIF_URL": "http://127.0.0.1:1"}
+    bare.write("personas.yaml", "audiences: [{name: $$$}]\n")
+
+    done = bare("doctor", "--json")
+
+    states = {one["name"]: one["state"] for one in done.json["checks"]}
+    assert done.code == 5
+    assert {name for name, state in states.items() if state == "fault"} == {"schema", "definitions", "moesif"}
+    assert all(one["advice"] or "personas-sync" in one["message"] for one in done.json["checks"] if one["state"] == "fault")
+
+
+def test_doctor_says_that_there_is_no_key(line: Any) -> None:
+    done = line("doctor")
+
+    assert done.code == 3
+    assert "fault  key: SYNC_MOESIF_APPLICATION_ID is not set" in done.out
+
+
+def test_doctor_sees_a_clock_that_went_back(line: Any, make_order: Any) -> None:
+    from sync.store import Store
+
+    line.import_calls(make_order("ann", "2026-01-10T00:00:00Z"))
+    store = Store.at(line.environ["SYNC_DATABASE_URL"])
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE calls SET received_at = 4102444800000000")
+    store.close()
+
+    assert "warn   clock: " in line("doctor").out

@@ -1,0 +1,335 @@
+"""A slot is run once, whoever runs it and however often they are started anew."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+
+from sync.app import system_clock
+from sync.apply import apply
+from sync.audience import Cron, Definition, Every, Guard, Manual, Schedule
+from sync.compute import compute
+from sync.errors import Unreachable
+from sync.scheduler import HEARTBEAT, Scheduler
+from sync.store import Store, leases
+from sync.store.schema import runs
+from tests.make import NOW, after, again, audience, definition, identify, keep, standing_clock
+
+HOURLY = Every(timedelta(hours=1))
+
+
+class Hands:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands()
+
+
+def scheduler(store: Store, clock: Callable[[], datetime]) -> Scheduler:
+    return Scheduler(store, clock, lambda: None)
+
+
+def defined(store: Store, *definitions: Definition) -> None:
+    apply(store, definitions, NOW)
+
+
+def run_instants(store: Store) -> list[datetime]:
+    with store.reading() as connection:
+        return list(connection.scalars(select(runs.c.at).order_by(runs.c.id)))
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.01)
+
+
+# ── slots ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_slot_is_run_once_however_often_it_is_looked_at(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    running = scheduler(store, hands)
+
+    for minute in range(0, 180, 10):
+        hands.now = after(minutes=minute)
+        running.run_due("buyers")
+
+    assert run_instants(store) == [after(hours=hour) for hour in range(3)]
+
+
+def test_a_restart_neither_skips_nor_repeats_a_slot(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    for minute in (0, 5, 59, 61, 62, 125):
+        hands.now = after(minutes=minute)
+        scheduler(store, hands).run_due("buyers")
+
+    assert run_instants(store) == [after(minutes=minute) for minute in (0, 61, 125)]
+
+
+def test_slots_that_were_missed_become_one_run(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    scheduler(store, hands).run_due("buyers")
+
+    hands.now = after(hours=50, minutes=10)
+    scheduler(store, hands).run_due("buyers")
+    scheduler(store, hands).run_due("buyers")
+
+    assert run_instants(store) == [after(), after(hours=50, minutes=10)]
+
+
+@pytest.mark.parametrize("schedule", [HOURLY, Cron("0 * * * *", "Europe/Berlin")], ids=["every", "cron"])
+def test_two_schedulers_run_a_slot_once(store: Store, hands: Hands, schedule: Schedule) -> None:
+    defined(store, definition(schedule=schedule))
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        barrier.wait()
+        scheduler(store, hands).run_due("buyers")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(run_instants(store)) == 1
+
+
+def test_a_changed_schedule_counts_from_now_on(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    running = scheduler(store, hands)
+    running.run_due("buyers")
+    defined(store, definition(schedule=Cron("30 9 * * *")))
+
+    for minute in (10, 29, 30, 31, 59, 61):
+        hands.now = after(minutes=minute)
+        running.run_due("buyers")
+
+    assert run_instants(store) == [after(), after(minutes=30)]
+
+
+def test_a_manual_audience_is_never_run(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=Manual()))
+
+    scheduler(store, hands).run_due("buyers")
+
+    assert run_instants(store) == []
+
+
+def test_an_audience_that_is_paused_or_retired_since_is_not_run(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY, enabled=False))
+    scheduler(store, hands).run_due("buyers")
+    defined(store)
+
+    scheduler(store, hands).run_due("buyers")
+
+    assert [at for at in run_instants(store) if at != NOW] == []
+
+
+def test_a_slot_whose_run_did_not_get_through_is_not_lost(store: Store, hands: Hands, caplog: pytest.LogCaptureFixture) -> None:
+    defined(store, definition(schedule=Cron("0 9 * * *")))
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def fail(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO runs"):
+            raise OperationalError(statement, {}, Exception("server closed the connection unexpectedly"))
+
+    scheduler(store, hands).run_due("buyers")
+    event.remove(store.engine, "before_cursor_execute", fail)
+    hands.now = after(minutes=5)
+    scheduler(store, hands).run_due("buyers")
+
+    assert "tried again" in caplog.text
+    assert run_instants(store) == [after(minutes=5)]
+
+
+def test_a_slot_is_not_taken_by_a_process_that_dies_before_it_has_recorded_anything(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def die(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO runs"):
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        scheduler(store, hands).run_due("buyers")
+    event.remove(store.engine, "before_cursor_execute", die)
+    scheduler(store, hands).run_due("buyers")
+
+    assert run_instants(store) == [after()]
+
+
+def test_an_audience_that_was_computed_as_of_a_later_instant_waits_for_its_time(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    with store.reading() as connection:
+        from sync.store.audiences import by_key
+
+        ahead = by_key(connection, "buyers")
+    compute(store, ahead, after(hours=5), standing_clock())
+    running = scheduler(store, hands)
+
+    for hour in (1, 4, 6):
+        hands.now = after(hours=hour)
+        running.run_due("buyers")
+
+    assert run_instants(store) == [after(hours=5), after(hours=6)]
+
+
+def test_a_guarded_run_takes_its_slot_and_says_so(store: Store, hands: Hands, caplog: pytest.LogCaptureFixture) -> None:
+    keep(store, identify("ann", {"in": True}))
+    defined(store, definition(schedule=HOURLY, guard=Guard(max_exits=0)))
+    running = scheduler(store, hands)
+    running.run_due("buyers")
+    keep(store, identify("ann", {"in": False}, at=after(minutes=1)))
+    hands.now = after(hours=1)
+
+    running.run_due("buyers")
+    running.run_due("buyers")
+
+    assert len(run_instants(store)) == 2
+    assert "guarded" in caplog.text
+
+
+def test_whoever_waits_for_something_to_send_is_woken_after_every_look(store: Store, hands: Hands) -> None:
+    defined(store, definition(schedule=HOURLY))
+    woken: list[bool] = []
+
+    Scheduler(store, hands, lambda: woken.append(True)).run_due("buyers")
+
+    assert woken == [True]
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_became_due_while_nobody_ran_is_run_at_the_start(store: Store) -> None:
+    defined(store, definition("a", schedule=Every(timedelta(days=300))), definition("b", schedule=Cron("0 0 1 1 *")))
+    running = scheduler(store, system_clock)
+
+    running.start()
+    wait_until(lambda: len(run_instants(store)) == 2)
+    running.stop()
+
+    assert len(run_instants(store)) == 2
+
+
+def test_the_heart_beats_from_the_start(store: Store) -> None:
+    running = scheduler(store, system_clock)
+    started = system_clock()
+
+    def last() -> datetime | None:
+        with store.reading() as connection:
+            return leases.last_beat(connection, HEARTBEAT)
+
+    running.start()
+    wait_until(last)
+    running.stop()
+
+    found = last()
+    assert found is not None
+    assert found >= started
+
+
+def test_definitions_that_come_change_and_go_are_followed(store: Store) -> None:
+    running = scheduler(store, system_clock)
+    running.start()
+
+    defined(store, definition("a", schedule=Every(timedelta(days=300))))
+    running.rebuild()
+    wait_until(lambda: len(run_instants(store)) == 1)
+    defined(store, definition("b", schedule=Every(timedelta(days=300))))
+    running.rebuild()
+    running.rebuild()
+    # The second is the one that tells the members of the retired one.
+    wait_until(lambda: len(run_instants(store)) == 3)
+    running.stop()
+
+    assert len(run_instants(store)) == 3
+
+
+def test_a_schedule_of_seconds_goes_on_and_on(store: Store) -> None:
+    defined(store, definition(schedule=Every(timedelta(seconds=1))))
+    running = scheduler(store, system_clock)
+
+    running.start()
+    wait_until(lambda: len(run_instants(store)) >= 2)
+    running.stop()
+
+    found = run_instants(store)
+    assert len({at.replace(microsecond=0) for at in found}) == len(found)
+
+
+def test_a_job_that_raises_stops_neither_itself_nor_the_others(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "apscheduler")
+    defined(store, definition(schedule=Every(timedelta(seconds=1))))
+    failures: list[bool] = []
+
+    def computed() -> None:
+        if len(failures) < 2:
+            failures.append(True)
+            raise ZeroDivisionError
+
+    looked: list[bool] = []
+    running = Scheduler(store, system_clock, computed)
+    running.every(timedelta(seconds=1), lambda: looked.append(True))
+
+    running.start()
+    wait_until(lambda: len(run_instants(store)) >= 3 and looked, 8.0)
+    running.stop()
+
+    assert len(failures) == 2
+
+
+def test_a_store_that_is_away_stops_neither_the_heart_nor_the_scheduler(hands: Hands, caplog: pytest.LogCaptureFixture) -> None:
+    away = Store.at("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    running = scheduler(away, hands)
+
+    running.run_due("buyers")
+
+    assert "cannot be used" in caplog.text
+    with pytest.raises(Unreachable):
+        running.start()
+
+
+def test_stopping_waits_for_the_run_that_is_under_way(store: Store) -> None:
+    keep(store, identify("ann", {"in": True}))
+    audience(store, schedule=Every(timedelta(days=300)))
+    begun, ended = threading.Event(), threading.Event()
+
+    def computed() -> None:
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    running = Scheduler(store, system_clock, computed)
+    running.start()
+    begun.wait(5)
+    running.stop()
+
+    assert ended.is_set()
+
+
+def test_instants_of_slots_survive_the_store(store: Store) -> None:
+    stored = audience(store, schedule=HOURLY)
+    slot = datetime(2026, 3, 4, 9, tzinfo=UTC)
+
+    compute(store, stored, after(minutes=1), standing_clock(), slot=slot)
+
+    assert again(store, stored).slot_at == slot
