@@ -181,5 +181,5 @@ def _next_cron(trigger: CronTrigger, at: datetime) -> datetime | None:
     following: datetime | None = trigger.get_next_fire_time(None, at)
     every_hour = any(field.name == "hour" and str(field) == "*" for field in trigger.fields)
     while following is not None and following.fold and not every_hour:
-        following = trigger.get_next_fire_time(None, following + timedelta(minutes=1))
+        following = trigger.get_next_fire_time(None, following.astimezone(UTC) + timedelta(minutes=1))
     return None if following is None else following.astimezone(UTC)
