@@ -17,6 +17,7 @@ from sync.errors import SettingsError
 from sync.moesif import Collector
 from sync.payload import Mapping
 from sync.send import Desk, Sender
+from sync.send.pace import Paced
 from sync.settings import Settings
 from sync.store import Store
 
@@ -67,7 +68,7 @@ class App:
     def _desk(self, collector: Collector) -> Desk:
         return Desk(
             store=self.store,
-            destination=collector,
+            destination=collector if self.settings.moesif_rate is None else Paced(collector, self.settings.moesif_rate),
             mapping=self.mapping,
             space_id=self.settings.space,
             clock=self.clock,

@@ -9,6 +9,7 @@ older arrives after something newer. Within the process nobody is in two request
     parcels.py   what is due, as items of requests
     exchange.py  a batch of items → an outcome for each
     lane.py      the loop of one lane
+    pace.py      no more requests a second than the user allows
 """
 
 from __future__ import annotations
