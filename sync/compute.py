@@ -105,9 +105,7 @@ def _attempt(store: Store, audience: Stored, at: datetime, clock: Clock, resync:
                 runs.write_counts(connection, run_id, members=found.before)
                 runs.end(connection, run_id, Outcome.GUARDED, clock(), objection)
                 return runs.by_id(connection, run_id)
-            if resync:
-                ledger.mark_everybody_owed(connection, before.id)
-            ledger.apply(connection, before, found, at, run_id, clock())
+            ledger.apply(connection, before, found, at, run_id, clock(), resync=resync)
             audiences.computed(connection, before.id, at, before.version)
             return runs.by_id(connection, run_id)
 

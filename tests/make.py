@@ -104,9 +104,7 @@ def record(
         with session.writing() as connection:
             audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)
-            if resync:
-                ledger.mark_everybody_owed(connection, stored.id)
-            ledger.apply(connection, stored, found, at, run_id, at)
+            ledger.apply(connection, stored, found, at, run_id, at, resync=resync)
             return runs.by_id(connection, run_id)
 
 

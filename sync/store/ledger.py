@@ -68,11 +68,26 @@ def difference(connection: Connection, audience: Stored, computed: Select[Any]) 
     return _counted(connection, audience, found)
 
 
-def apply(connection: Connection, audience: Stored, found: Difference, at: datetime, run_id: int, now: datetime) -> None:
-    """Record a difference: changes, ledger and the run's counts. Earlier runs end, and this one answers for what they left."""
+def apply(
+    connection: Connection,
+    audience: Stored,
+    found: Difference,
+    at: datetime,
+    run_id: int,
+    now: datetime,
+    *,
+    resync: bool = False,
+) -> None:
+    """Record a difference: changes, ledger and the run's counts. Earlier runs end, and this one answers for what they left.
+
+    With `resync` all that is true is owed again, and `false` to everybody who was ever in, which is what heals a destination that
+    has lost or kept too much.
+    """
     runs.supersede(connection, audience.id, run_id, now)
     connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found.table, at, run_id)))
     connection.execute(_recorded(connection, audience.id, found.table, at, run_id))
+    if resync:
+        _owe_everybody(connection, audience.id, run_id)
     runs.write_counts(
         connection,
         run_id,
@@ -174,22 +189,16 @@ def retire(connection: Connection, audience: Stored, run_id: int, at: datetime, 
     apply(connection, audience, _counted(connection, audience, found), at, run_id, now)
 
 
-def mark_everybody_owed(connection: Connection, audience_id: int) -> int:
-    """Owe again everything that was ever told, and all that is true now; return how many rows that is.
-
-    `false` goes to everybody who was ever told `true`, which is what heals a destination that has lost or kept too much.
-    """
-    healed = update(memberships).where(_of(audience_id), memberships.c.value.is_not(None)).values(_owed_again())
-    return connection.execute(healed.where(memberships.c.state.in_([State.SETTLED.value, State.REJECTED.value]))).rowcount
-
-
 def _is(*states: str) -> ColumnElement[bool]:
     """Return whether a row is in one of the states, none of them `settled`; in words by which SQLite sees that its index helps."""
     return and_(memberships.c.state.in_(states), UNSETTLED)
 
 
-def _owed_again() -> dict[str, Any]:
-    return {"state": State.OWED.value, "attempts": 0, "reason": None}
+def _owe_everybody(connection: Connection, audience_id: int, run_id: int) -> None:
+    m = memberships.c
+    owed_already = m.state.in_([*_DUE, State.SENDING.value])
+    told = update(memberships).where(_of(audience_id), m.value.is_not(None), ~owed_already)
+    connection.execute(told.values(state=State.OWED.value, attempts=0, reason=None, run_id=run_id))
 
 
 def _of(audience_id: int) -> Any:

@@ -62,7 +62,11 @@ def close_if_settled(connection: Connection, run_ids: Sequence[int], now: dateti
 
 def close(connection: Connection, run: Run, now: datetime) -> Run:
     """End a run: count in the ledger what it still answers for, and hold its counts to that."""
-    counted = _counted(connection, run)
+    # Nothing may be settled between counting what is left and writing it down.
+    connection.execute(select(audiences.c.id).where(audiences.c.key == run.audience).with_for_update(key_share=True))
+    as_written, left = _run(connection.execute(_runs().where(runs.c.id == run.id)).one()), _left(connection, run.id)
+    held = left.get(State.OWED, 0) + left.get(State.SENDING, 0)
+    counted = replace(as_written, unknown=left.get(State.UNKNOWN, 0), held=held)
     write_counts(connection, run.id, unknown=counted.unknown, held=counted.held)
     whole = counted.accepted == counted.owed and counted.rejected == 0
     outcome = (Outcome.DONE if whole else Outcome.INCOMPLETE) if counted.balanced else Outcome.UNBALANCED
@@ -110,12 +114,12 @@ def size_history(connection: Connection, audience_id: int, limit: int) -> tuple[
 
 
 def _counted(connection: Connection, run: Run) -> Run:
+    """Return a run as it stands: of one that is still delivering, what is neither settled nor unknown is held."""
     if run.outcome is not Outcome.DELIVERING:
         return run
-    # Nothing may be settled between counting what is left and writing it down.
-    connection.execute(select(audiences.c.id).where(audiences.c.key == run.audience).with_for_update(key_share=True))
-    left = _left(connection, run.id)
-    return replace(run, unknown=left.get(State.UNKNOWN, 0), held=left.get(State.OWED, 0) + left.get(State.SENDING, 0))
+    open_still = run.owed - run.accepted - run.rejected
+    unknown = min(_left(connection, run.id).get(State.UNKNOWN, 0), open_still)
+    return replace(run, unknown=unknown, held=open_still - unknown)
 
 
 def _left(connection: Connection, run_id: int) -> dict[str, int]:

@@ -418,6 +418,26 @@ def test_a_resync_with_something_on_the_way_counts_it_once(store: Store, buyers:
     assert (now.owed, now.accepted, now.balanced) == (2, 2, True)
 
 
+def test_a_resync_leaves_the_run_before_it_as_it_was(store: Store, buyers: Stored) -> None:
+    first = record(store, buyers, {"ann", "bob"})
+    accept(store, claim(store)[0])
+
+    record(store, buyers, {"ann", "bob"}, after(days=1), resync=True)
+
+    before = run_of(store, first)
+    assert (before.owed, before.accepted, before.held, before.outcome) == (2, 1, 1, Outcome.INCOMPLETE)
+
+
+def test_a_resync_tells_a_member_who_left_and_returned_before_anything_was_sent(store: Store, buyers: Stored) -> None:
+    record(store, buyers, {"ann"})
+    deliver(store)
+    record(store, buyers, (), after(days=1))
+
+    record(store, buyers, {"ann"}, after(days=2), resync=True)
+
+    assert deliver(store) == {"ann": True}
+
+
 def test_a_retired_audience_tells_its_members_false(store: Store, buyers: Stored) -> None:
     record(store, buyers, {"ann", "bob"})
     deliver(store)
