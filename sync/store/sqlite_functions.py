@@ -87,7 +87,7 @@ def json_array_text(json: str | None, path: str) -> str | None:
     steps = _path(path)
     found = values.find(document, steps)
     if Each.ELEMENT in steps:
-        return None if found == (None,) else values.array_text(found)
+        return values.array_text(found)
     return values.array_text(found[0]) if isinstance(found[0], list) else values.text_of(found[0])
 
 

@@ -40,9 +40,12 @@ class Population:
         return set(found)
 
     def values(self, query: tree.Computed, now: datetime, among: Select[Any] | None = None) -> dict[int, Json]:
+        return {id: decode(text) for id, text in self.texts(query, now, among).items()}
+
+    def texts(self, query: tree.Computed, now: datetime, among: Select[Any] | None = None) -> dict[int, str]:
         rows = self.connection.execute(compile_trait(query, now, among=among, references=self.references)).all()
         assert len(rows) == len({row.profile_id for row in rows})
-        return {row.profile_id: decode(row.value) for row in rows}
+        return {row.profile_id: row.value for row in rows}
 
     def some(self, ids: Sequence[int]) -> Select[Any]:
         return select(profiles.c.id).where(profiles.c.id.in_(ids))

@@ -2,10 +2,11 @@
 
     statement      every user, and beside them what their streams come to; the two functions that others call
     needs          what a query needs beside the users
+    limits         what no store can be asked
     conditions     AND, OR, NOT and every comparison
     comparisons    how two values compare
     streams        the events of a stream
-    reducers       counts, sums, modes …, by user and at an event
+    reducers       counts, sums, modes …; by_user at the top of a query, at_event inside a `where`
     scope          where in a query we are
     operands       what a value is: its readings as a string, a number, an instant
     places         where a JSON value stands

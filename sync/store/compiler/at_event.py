@@ -6,7 +6,7 @@ SQLite's parser can remember a hundred open brackets and words, and a subquery t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import FromClause, Integer, Select, exists, func, literal_column
 
@@ -17,6 +17,9 @@ from sync.store.compiler.reducers import Rows, aggregate, by_code_point, documen
 from sync.store.compiler.scope import Found, Scope, Tally
 from sync.store.compiler.streams import events_of
 from sync.store.schema import calls
+
+# A name that no table here has a column of; a table of elements has `value`.
+_FOUND: Final = "found"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +35,7 @@ class AtEvent(Scope):
     def reduce(self, reduced: tree.Reduced) -> Found:
         # LIMIT keeps the one row from being dissolved, and its value from being worked out again for each of its readings.
         row = _statement(reduced, self._rows(reduced)).limit(1).subquery()
-        return Found(value=value_of(reduced, row.c.value), rows=row, is_certain=not isinstance(reduced, tree.Mode | tree.Pick))
+        return Found(value=value_of(reduced, row.c[_FOUND]), rows=row, is_certain=not isinstance(reduced, tree.Mode | tree.Pick))
 
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
         rows = self._rows(count)
@@ -49,10 +52,10 @@ def _statement(reduced: tree.Reduced, rows: Rows) -> Select[Any]:
     match reduced:
         case tree.Mode():
             text = mode_text(reduced, rows)
-            often = rows.select(by_code_point(text).label("value")).where(text.is_not(None)).group_by("value")
-            return often.having(func.count() >= reduced.at_least).order_by(func.count().desc(), "value")
+            often = rows.select(by_code_point(text).label(_FOUND)).where(text.is_not(None)).group_by(_FOUND)
+            return often.having(func.count() >= reduced.at_least).order_by(func.count().desc(), _FOUND)
         case tree.Pick():
-            found = rows.select(whole(rows.place).label("value")).where(rows.is_present)
+            found = rows.select(whole(rows.place).label(_FOUND)).where(rows.is_present)
             return found.order_by(*pick_order(reduced, rows))
         case _:
-            return rows.select(aggregate(reduced, rows).label("value"))
+            return rows.select(aggregate(reduced, rows).label(_FOUND))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, Subquery, Text, func, select
+from sqlalchemy import CTE, Select, Text, func, select
 
 from sync.language import tree
 from sync.store.compiler.at_event import AtEvent
@@ -19,10 +19,10 @@ from sync.store.compiler.words import Worded
 from sync.store.schema import calls
 
 
-def by_user(some: Sequence[tree.Computed], run: Run) -> Subquery:
+def by_user(some: Sequence[tree.Computed], run: Run) -> CTE:
     """Make a table of profile_id and, under `column_of(0)` and so on, the value of each reducer; all are of one source.
 
-    Users without an event are not in it.
+    Users without an event are not in it. It stands before the statement, in WITH: see `limits` for why nothing is nested in vain.
     """
     stream, table = some[0].stream, calls.alias()
     joined, user = with_user(table, table.c.profile_id, run, traits_in(stream))
@@ -38,7 +38,7 @@ def by_user(some: Sequence[tree.Computed], run: Run) -> Subquery:
             statement = _listed(rows)
         case _:
             statement = _aggregated(some, rows)
-    return statement.subquery()
+    return statement.cte()
 
 
 def column_of(place: int) -> str:
@@ -52,9 +52,9 @@ def _aggregated(some: Sequence[tree.Computed], rows: Rows) -> Select[Any]:
     return rows.select(profile_id, *columns).group_by(profile_id)
 
 
-def _texts(text: Sql, rows: Rows) -> Subquery:
+def _texts(text: Sql, rows: Rows) -> CTE:
     """Make a table of every event's text, so that what makes the text is in the statement once."""
-    return rows.select(rows.events.table.c.profile_id, text.label("text")).subquery()
+    return rows.select(rows.events.table.c.profile_id, text.label("text")).cte()
 
 
 def _most_frequent(mode: tree.Mode, rows: Rows) -> Select[Any]:
@@ -72,12 +72,12 @@ def _picked(pick: tree.Pick, rows: Rows) -> Select[Any]:
 
 
 def _first(ranked: Select[Any]) -> Select[Any]:
-    table = ranked.subquery()
+    table = ranked.cte()
     return select(table.c.profile_id, table.c.found.label("value")).where(table.c.rank == 1)
 
 
 def _listed(rows: Rows) -> Select[Any]:
     texts = _texts(rows.text, rows)
-    once = select(texts.c.profile_id, texts.c.text).where(texts.c.text.is_not(None)).distinct().subquery()
+    once = select(texts.c.profile_id, texts.c.text).where(texts.c.text.is_not(None)).distinct().cte()
     listed = Worded(lambda words: words.json_list(once.c.text), Text())
     return select(once.c.profile_id, listed.label("value")).group_by(once.c.profile_id)

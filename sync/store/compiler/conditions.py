@@ -13,7 +13,6 @@ from sqlalchemy import BigInteger, FromClause, Integer, Select, Text, exists, fa
 
 from sync.language import tree
 from sync.language.reading import instant
-from sync.language.reads import parts_of
 from sync.language.tree import AnyOperator, DateOperator, Operator, RecencyOperator
 from sync.language.values import MICROSECOND
 from sync.store.compiler.comparisons import (
@@ -28,6 +27,7 @@ from sync.store.compiler.comparisons import (
     present,
     some,
 )
+from sync.store.compiler.limits import nesting
 from sync.store.compiler.operands import ABSENT, Value, at, constant
 from sync.store.compiler.places import Document, Place, Sql, elements_of
 from sync.store.compiler.scope import Scope, Tally
@@ -60,13 +60,8 @@ def holds(condition: tree.Condition, scope: Scope) -> Sql:
 
 
 def _deepest_first(parts: Sequence[tree.Condition]) -> Sequence[tree.Condition]:
-    # Behind an AND the parser of SQLite has to remember more than before it.
-    return sorted(parts, key=levels, reverse=True)
-
-
-def levels(part: object) -> int:
-    """Count how deep streams stand in one another in a part of a query."""
-    return isinstance(part, tree.Stream) + max(map(levels, parts_of(part)), default=0)
+    # Behind an AND or OR the parser of SQLite has to remember more than before it.
+    return sorted(parts, key=nesting, reverse=True)
 
 
 def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sql]) -> Sql:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
-    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by
@@ -49,7 +48,6 @@ _DAY: Final[Sql] = literal_column("'0000-00-00'")
 _INFINITE: Final = bindparam("infinite", Decimal(2**1024 - 2**970), Numeric())
 _WHOLE: Final[Sql] = literal_column(str(2**53))
 _ROOT: Final[Sql] = literal_column("'{}'")
-_NULL: Final[Sql] = literal_column("'null'")
 
 
 class PostgresqlWords:
@@ -82,9 +80,9 @@ class PostgresqlWords:
     def array_text(self, origin: Document, path: Path) -> Sql:
         tables, place = follow(origin, path)
         if tables:
-            return _joined(tables, place, (func.count() > 1) | func.bool_or(self.present(place)))
+            return _joined(tables, place)
         elements = elements_of(place)
-        return _of_kind(place, array=_joined((elements,), Place(origin=elements), true()), otherwise=self.text(place))
+        return _of_kind(place, array=_joined((elements,), Place(origin=elements)), otherwise=self.text(place))
 
     def whole(self, place: Place) -> Sql:
         return _value(place)
@@ -218,14 +216,14 @@ def _moment(timestamp: Sql) -> Sql:
     return case((func.pg_input_is_valid(cut, literal_column("'timestamptz'")), micros))
 
 
-def _joined(tables: tuple[Elements, ...], place: Place, condition: Sql) -> Sql:
-    """Write the values in all rows as one text in brackets, if every one is a scalar and the condition on them all holds."""
-    part = _part(place)
-    order = [table.rows.c.ordinality for table in tables]
-    together = func.coalesce(func.string_agg(part, aggregate_order_by(literal_column("','"), *order)), literal_column("''"))
-    text = func.concat(literal_column("'['"), together, literal_column("']'"))
-    whole = case((and_(func.count() == func.count(part), condition), text))
-    return select(whole).select_from(side_by_side(tables)).scalar_subquery()
+def _joined(tables: tuple[Elements, ...], place: Place) -> Sql:
+    """Write the values in all rows as one text in brackets, if there is one and every one is a scalar."""
+    part, order = _part(place), [table.rows.c.ordinality for table in tables]
+    together = func.string_agg(part, aggregate_order_by(literal_column("','"), *order))
+    # Without any value it is NULL.
+    text = literal_column("'['").concat(together).concat(literal_column("']'"))
+    every = func.count(part) == func.count().filter(POSTGRESQL.present(place))
+    return select(case((every, text))).select_from(side_by_side(tables)).scalar_subquery()
 
 
 def _part(place: Place) -> Sql:
@@ -233,6 +231,4 @@ def _part(place: Place) -> Sql:
     escape: Sql = literal_column(r"'\'")
     escaped = func.replace(_plain(place), escape, literal_column(r"'\\'"))
     escaped = func.replace(escaped, quote, literal_column("'\\\"'"))
-    part = _of_kind(place, string=func.concat(quote, escaped, quote), number=_digits(place), boolean=_plain(place), null=_NULL)
-    # What a path does not lead to is as good as null.
-    return case((_value(place).is_(None), _NULL), else_=part)
+    return _of_kind(place, string=func.concat(quote, escaped, quote), number=_digits(place), boolean=_plain(place))

@@ -12,13 +12,13 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import FromClause, Select, Subquery, Text, cast, func, literal_column, select, true
+from sqlalchemy import CTE, FromClause, Select, Text, cast, func, literal_column, select, true
 
 from sync.language import tree
 from sync.store.compiler.at_event import AtEvent
 from sync.store.compiler.by_user import by_user, column_of
 from sync.store.compiler.conditions import holds
-from sync.store.compiler.limits import refuse_impossible
+from sync.store.compiler.limits import refuse_impossible, refuse_unreadable
 from sync.store.compiler.needs import needed, reducers_of, traits_in, traits_of
 from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
@@ -52,7 +52,7 @@ def compile_audience(
     keys = traits_of(query).union(*map(traits_in, beyond))
     rows, user = with_user(rows, users.c.id, run, keys, users.c.traits)
     condition = holds(query, _AtUser(run=run, user=user, profile_id=users.c.id, tables=tables))
-    return _users(users, rows, run).where(condition)
+    return _readable(query, _users(users, rows, run).where(condition))
 
 
 def compile_trait(
@@ -71,9 +71,15 @@ def compile_trait(
     rows = users.join(table, table.c.profile_id == users.c.id, isouter=is_count)
     selected = _users(users, rows, run)
     if is_count:
-        return selected.add_columns(cast(func.coalesce(table.c.value, literal_column("0")), Text()).label("value"))
+        count: Sql = cast(func.coalesce(table.c.value, literal_column("0")), Text())
+        return _readable(query, selected.add_columns(count.label("value")))
     value = table.c.value if isinstance(query, tree.Unique) else json_of(value_of(query, table.c.value))
-    return selected.add_columns(value.label("value")).where(table.c.value.is_not(None))
+    return _readable(query, selected.add_columns(value.label("value")).where(table.c.value.is_not(None)))
+
+
+def _readable(query: tree.Query, statement: Select[Any]) -> Select[Any]:
+    refuse_unreadable(query, statement)
+    return statement
 
 
 def _run(query: tree.Query, now: datetime, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
@@ -91,7 +97,7 @@ def _users(users: FromClause, rows: FromClause, run: Run) -> Select[Any]:
 class _Table:
     """What one stream at the top comes to."""
 
-    table: Subquery
+    table: CTE
     reducers: tuple[tree.Computed, ...]
     # Whether the query is false of every user who is not in it.
     is_needed: bool

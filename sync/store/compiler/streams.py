@@ -9,7 +9,8 @@ from sqlalchemy import BigInteger, Boolean, FromClause, Integer, Text, and_, cas
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from sync.language import tree
-from sync.store.compiler.conditions import FARTHEST, holds, levels, micros_of
+from sync.store.compiler.conditions import FARTHEST, holds, micros_of
+from sync.store.compiler.limits import nesting
 from sync.store.compiler.places import Sql
 from sync.store.compiler.scope import Scope, micros
 from sync.store.compiler.words import Worded
@@ -43,7 +44,7 @@ def events_of(
     name, whose = literal(stream.event, Text()), tuple(whose)
     is_named = Worded(lambda words: words.is_named(table.c.event, name), Boolean()) if whose else table.c.event == name
     # As in a condition, the deepest first.
-    filters = sorted(stream.filters, key=levels, reverse=True)
+    filters = sorted(stream.filters, key=nesting, reverse=True)
     conditions = (*_filters(filters, scope, table), *whose, is_named, *_windowed(stream.filters, scope, table))
     events = Events(table=table, rows=rows, conditions=conditions)
     return events if stream.expires_after is None else _open_session(events, stream, scope, documents)
