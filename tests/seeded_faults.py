@@ -52,7 +52,7 @@ FAULTS = (
     Fault(
         what="`!=` holds for an absent value",
         file="comparisons.py",
-        old="return and_(present(left), present(right), negated(equal(left, right)))",
+        old="return every(present(left), present(right), negated(equal(left, right)))",
         new="return negated(equal(left, right))",
     ),
     Fault(
