@@ -38,9 +38,12 @@ class Preview:
 
 
 def compute(
-    store: Store, audience: Stored, at: datetime, clock: Clock, *, resync: bool = False, slot: datetime | None = None
+    store: Store, audience: Stored, at: datetime | None, clock: Clock, *, resync: bool = False, slot: datetime | None = None
 ) -> Run:
     """Compute one audience or computed trait as of an instant, and record what changed; nothing is sent yet.
+
+    Without an instant it is as of now, or as of the last run where that was given a later one: somebody else may compute the same
+    audience between asking and doing, which is no fault of who asked.
 
     With `resync` everything that was ever told is owed again. With `slot` that slot of its schedule is taken, in the transaction
     that records. A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`). Raises InputError where
@@ -85,12 +88,15 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
     return {one.key: Reference(audience_id=one.id, kind=one.definition.kind) for one in stored}
 
 
-def _attempt(store: Store, audience: Stored, at: datetime, clock: Clock, resync: bool, slot: datetime | None) -> Run | None:
+def _attempt(
+    store: Store, audience: Stored, asked: datetime | None, clock: Clock, resync: bool, slot: datetime | None
+) -> Run | None:
     """Compute and record once; None where somebody else recorded something in between."""
     started = clock()
     with store.connected() as session:
         with session.reading() as connection:
             before, last = audiences.by_key(connection, audience.key), runs.last(connection, audience.id)
+            at = asked or max(started, before.computed_at or started)
             _require_forward(before, at)
             _require_free(before, slot)
             found = ledger.difference(connection, before, _computed(connection, before, at))

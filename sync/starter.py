@@ -15,8 +15,8 @@ from sync.errors import InputError
 from sync.settings import VARIABLES, Variable
 
 DEFINITIONS: Final = """\
-# Audiences and computed traits. `personas-sync definitions check` says what is wrong with this file, `personas-sync plan` what a
-# sync would do, and `personas-sync definitions apply` (or a running `serve`) puts it in force.
+# Audiences and computed traits. `personas-sync definitions check` says what is wrong with this file, `personas-sync preview` how
+# many users a query gives, and `personas-sync definitions apply` (or a running `serve`) puts it in force.
 
 # What holds for every definition that says nothing else.
 defaults:

@@ -57,14 +57,14 @@ def synchronise(
     store: Store,
     sender: Sender,
     stored: Sequence[Stored],
-    at: datetime,
+    at: datetime | None,
     clock: Clock,
     *,
     resync: bool = False,
     patience: timedelta,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Report:
-    """Compute each audience as of an instant, and tell Moesif what it is owed; wait at most so long without progress."""
+    """Compute each audience as of an instant (None: now), and tell Moesif what is owed; wait so long without progress."""
     started = time.monotonic()
     computed = [compute(store, one, at, clock, resync=resync) for one in stored]
     drain = sender.drain(patience, progress)

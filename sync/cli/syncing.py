@@ -36,11 +36,11 @@ def compute(keys: Keys = None, at: At = None, json: JsonFlag = False) -> None:
     with opened_app() as app:
         follow_definitions(app)
         now = at or app.clock()
-        stored = _chosen(app, keys or [], now)
+        stored = _chosen(app, keys or [], at)
         runs = []
         with progress("computing", len(stored)) as bar:
             for one in stored:
-                runs.append(compute_one(app.store, one, now, app.clock))
+                runs.append(compute_one(app.store, one, at, app.clock))
                 bar(len(runs), one.key)
     if json:
         say_json({"runs": [run_report(run) for run in runs], "seconds": round(time.monotonic() - started, 3)})
@@ -72,13 +72,11 @@ def sync(
         require_key(app)
         follow_definitions(app)
         now = at or app.clock()
-        stored = _chosen(app, keys or [], now)
+        stored = _chosen(app, keys or [], at)
         sender = stack.enter_context(app.sender())
         with progress("sending", None) as bar:
             patience = timedelta(seconds=wait)
-            report = synchronise(
-                app.store, sender, stored, now, app.clock, resync=resync, patience=patience, progress=counting(bar)
-            )
+            report = synchronise(app.store, sender, stored, at, app.clock, resync=resync, patience=patience, progress=counting(bar))
         # What earlier runs, and audiences that are retired, left over was due as well.
         queued, left = forwarded(app), due(app)
         code = exit_code(app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
@@ -95,7 +93,7 @@ def sync(
     raise typer.Exit(code)
 
 
-def _chosen(app: App, keys: Sequence[str], at: datetime) -> tuple[Stored, ...]:
+def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored, ...]:
     """Return what is to be computed, in order. Raises InputError, before anything is done, for what cannot be."""
     from sync.cli.output import iso
     from sync.errors import InputError
@@ -106,7 +104,7 @@ def _chosen(app: App, keys: Sequence[str], at: datetime) -> tuple[Stored, ...]:
     refused += [
         f"{one.key} was computed as of {iso(one.computed_at)} already, and its instants only move forward: {iso(at)} is earlier"
         for one in found
-        if one.computed_at is not None and at < one.computed_at
+        if at is not None and one.computed_at is not None and at < one.computed_at
     ]
     if refused:
         raise InputError("\n".join(refused))

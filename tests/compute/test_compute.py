@@ -88,6 +88,22 @@ def test_an_earlier_instant_than_the_last_is_refused_and_nothing_done(store: Sto
     assert count(store, runs) == 1
 
 
+def test_without_an_instant_it_is_as_of_now(store: Store) -> None:
+    buyers = audience(store, query=RECENT)
+
+    assert compute(store, buyers, None, standing_clock(after(hours=3))).at == after(hours=3)
+
+
+def test_without_an_instant_one_that_somebody_else_took_meanwhile_is_no_fault(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    at(store, buyers, after(hours=5))
+
+    run = compute(store, buyers, None, standing_clock(after(hours=3)))
+
+    assert (run.at, run.members, run.changed) == (after(hours=5), 1, 0)
+
+
 def test_the_same_instant_can_be_computed_again(store: Store) -> None:
     keep(store, track("ann", at=after(days=-1)))
     buyers = audience(store, query=RECENT)
