@@ -68,6 +68,12 @@ def give_back(connection: Connection, lease: Lease) -> None:
     connection.execute(update(leases).where(_ours(lease)).values(owner=""))
 
 
+def holder(connection: Connection, name: str, now: datetime) -> str | None:
+    """Return who holds a lease, None where nobody does."""
+    held = and_(leases.c.name == name, leases.c.owner != "", leases.c.expires_at > now)
+    return connection.scalars(select(leases.c.owner).where(held)).one_or_none()
+
+
 def pause(connection: Connection, pause: Pause) -> None:
     """Let nobody send on a lane before an instant."""
     row = {
