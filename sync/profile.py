@@ -29,23 +29,30 @@ class Profile:
     traits_at: dict[str, int] = field(default_factory=dict)
     """When each trait was said, in microseconds since 1970."""
     changed: bool = False
-    """Whether traits differ from what the store holds."""
+    """Whether traits differ from what the store holds, be it only in when they were said."""
+    news: set[str] = field(default_factory=set)
+    """The traits whose value differs from what the store holds."""
 
     def learn(self, traits: Mapping[str, Json], at: int) -> None:
         """Take in what a call of the given instant says; of two statements with one instant the later to arrive wins."""
         for key, value in traits.items():
             if at >= self.traits_at.get(key, at):
-                self.changed = self.changed or self.traits_at.get(key) != at or not same(self.traits.get(key), value)
-                self.traits[key] = value
-                self.traits_at[key] = at
+                is_news = not same(self.traits.get(key), value)
+                self.changed = self.changed or is_news or self.traits_at.get(key) != at
+                self._keep(key, value, at, is_news=is_news)
 
     def absorb(self, other: Profile) -> None:
         """Take in everything another profile knew; of two statements with one instant one's own stays."""
         for key, value in other.traits.items():
             if key not in self.traits_at or other.traits_at[key] > self.traits_at[key]:
-                self.traits[key] = value
-                self.traits_at[key] = other.traits_at[key]
                 self.changed = True
+                self._keep(key, value, other.traits_at[key], is_news=not same(self.traits.get(key), value))
+
+    def _keep(self, key: str, value: Json, at: int, *, is_news: bool) -> None:
+        self.traits[key] = value
+        self.traits_at[key] = at
+        if is_news:
+            self.news.add(key)
 
 
 def known(traits: Mapping[str, Json]) -> dict[str, Json]:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, insert, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
+from sync.store import arrivals, dates
 from sync.store.profiles import People, portions
 from sync.store.schema import calls, deliveries, rejected_calls
 
@@ -41,11 +42,8 @@ def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, 
     people, in the same instant: nothing was written then, and the same batch can be given again.
     """
     fresh = _without_duplicates(connection, batch)
-    people = People.concerned(connection, [call for _, call in fresh])
-    placed = [(source, call, people.place(call)) for source, call in fresh]
-    people.write(connection, now)
-    rows = [_row(source, call, people.resolve(profile).id) for source, call, profile in placed]
-    _insert(connection, [call for _, call in fresh], rows, owed, now)
+    if fresh:
+        _keep_fresh(connection, fresh, owed, now)
     return Kept(accepted=len(fresh), duplicate=len(batch) - len(fresh))
 
 
@@ -99,6 +97,16 @@ def from_row(row: Row[Any]) -> Call:
     )
 
 
+def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed: Owed, now: datetime) -> None:
+    arrival = arrivals.number(connection)
+    people = People.concerned(connection, [call for _, call in fresh])
+    placed = [(source, call, people.place(call)) for source, call in fresh]
+    people.write(connection, now, arrival)
+    rows = [_row(source, call, people.resolve(profile).id, arrival) for source, call, profile in placed]
+    _insert(connection, [call for _, call in fresh], rows, owed, now)
+    dates.add(connection, [found for row in rows for found in dates.of_call(row)])
+
+
 def _without_duplicates(connection: Connection, batch: Sequence[tuple[str, Call]]) -> list[tuple[str, Call]]:
     first: dict[str, tuple[str, Call]] = {}
     for source, call in batch:
@@ -113,7 +121,7 @@ def _known(message_ids: Sequence[str]) -> Select[Any]:
     return select(calls.c.message_id).where(calls.c.message_id.in_(message_ids))
 
 
-def _row(source: str, call: Call, profile_id: int | None) -> dict[str, Any]:
+def _row(source: str, call: Call, profile_id: int | None, arrival: int) -> dict[str, Any]:
     return {
         "message_id": call.message_id,
         "source": source,
@@ -129,12 +137,11 @@ def _row(source: str, call: Call, profile_id: int | None) -> dict[str, Any]:
         "properties": call.properties,
         "context": call.context,
         "integrations": call.integrations,
+        "arrival": arrival,
     }
 
 
 def _insert(connection: Connection, batch: Sequence[Call], rows: list[dict[str, Any]], owed: Owed, now: datetime) -> None:
-    if not rows:
-        return
     wanted = {call.message_id: owed(call) for call in batch}
     if not any(wanted.values()):
         connection.execute(insert(calls), rows)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from sync.call import Call, CallType
 from sync.profile import Profile
+from sync.store import dates
 from sync.store.schema import calls, identifiers, profiles
 from sync.store.types import to_micros
 
@@ -61,14 +62,14 @@ class People:
                 return winner
         return profile
 
-    def write(self, connection: Connection, now: datetime) -> None:
-        """Write new, changed and merged profiles."""
-        self._insert_new(connection, now)
+    def write(self, connection: Connection, now: datetime, arrival: int) -> None:
+        """Write new, changed and merged profiles, as of an arrival."""
+        self._insert_new(connection, now, arrival)
         self._insert_identifiers(connection)
-        self._update_changed(connection)
+        self._update_changed(connection, arrival)
         for loser, winner in self._merged:
             if loser.id is not None:
-                _move(connection, loser.id, winner.id)
+                _move(connection, loser.id, winner.id, arrival)
 
     def _user(self, user_id: str, anonymous_id: str | None) -> Profile:
         profile = self._by_user.get(user_id)
@@ -129,15 +130,15 @@ class People:
             for row in connection.execute(wanted):
                 by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
 
-    def _insert_new(self, connection: Connection, now: datetime) -> None:
+    def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> None:
         if not self._new:
             return
         statement = insert(profiles).returning(profiles.c.id, sort_by_parameter_order=True)
-        rows = [
-            {"user_id": made.user_id, "traits": made.traits, "traits_at": made.traits_at, "created_at": now} for made in self._new
-        ]
+        same = {"created_at": now, "arrival": arrival, "traits_arrival": arrival}
+        rows = [{"user_id": made.user_id, "traits": made.traits, "traits_at": made.traits_at, **same} for made in self._new]
         for profile, id in zip(self._new, connection.scalars(statement, rows), strict=True):
             profile.id, profile.changed = id, False
+        dates.add(connection, [row for made in self._new for row in dates.of_traits(_id(made), made.traits)])
 
     def _insert_identifiers(self, connection: Connection) -> None:
         rows = [
@@ -146,13 +147,20 @@ class People:
         if rows:
             connection.execute(insert(identifiers), rows)
 
-    def _update_changed(self, connection: Connection) -> None:
+    def _update_changed(self, connection: Connection, arrival: int) -> None:
         losers = {id(loser) for loser, _ in self._merged}
         everybody = {id(profile): profile for profile in (*self._by_user.values(), *self._by_anonymous.values())}
         changed = [profile for key, profile in everybody.items() if profile.changed and key not in losers]
-        for profile in sorted(changed, key=lambda profile: profile.id or 0):
+        for profile in sorted(changed, key=_id):
+            learned = {"traits_arrival": arrival} if profile.news else {}
             statement = update(profiles).where(profiles.c.id == profile.id)
-            connection.execute(statement.values(traits=profile.traits, traits_at=profile.traits_at))
+            connection.execute(statement.values(traits=profile.traits, traits_at=profile.traits_at, **learned))
+        dates.replace_traits(connection, [(_id(profile), profile.traits, profile.news) for profile in changed if profile.news])
+
+
+def _id(profile: Profile) -> int:
+    assert profile.id is not None, "it has been written"
+    return profile.id
 
 
 def portions(items: Iterable[Item], size: int = IN_ONE_STATEMENT) -> Iterator[list[Item]]:
@@ -177,8 +185,10 @@ def _owners(anonymous_ids: Sequence[str]) -> Select[tuple[int, str | None, str]]
     return select(profiles.c.id, profiles.c.user_id, identifiers.c.value).select_from(joined).where(wanted)
 
 
-def _move(connection: Connection, loser: int, winner: int | None) -> None:
+def _move(connection: Connection, loser: int, winner: int | None, arrival: int) -> None:
     """Give everything of an anonymous profile to a user's; it has no memberships, which only users have."""
     connection.execute(update(calls).where(calls.c.profile_id == loser).values(profile_id=winner))
     connection.execute(update(identifiers).where(identifiers.c.profile_id == loser).values(profile_id=winner))
+    dates.move(connection, loser, winner)
     connection.execute(delete(profiles).where(profiles.c.id == loser))
+    connection.execute(update(profiles).where(profiles.c.id == winner).values(arrival=arrival))

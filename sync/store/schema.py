@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
 from sync.store.types import Document, Instant, RowId
 
@@ -25,6 +25,8 @@ metadata: Final = MetaData(
     }
 )
 
+_ZERO: Final = text("0")
+
 profiles: Final = Table(
     "profiles",
     metadata,
@@ -35,6 +37,9 @@ profiles: Final = Table(
     # When each trait was said, in microseconds, by its name: the newest statement wins whatever the order of arrival.
     Column("traits_at", Document, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # Which arrival (`sync.store.arrivals`) made the profile or gave it another's calls, and which one last changed a trait.
+    Column("arrival", BigInteger, nullable=False, server_default=_ZERO, index=True),
+    Column("traits_arrival", BigInteger, nullable=False, server_default=_ZERO, index=True),
 )
 
 identifiers: Final = Table(
@@ -66,6 +71,8 @@ calls: Final = Table(
     Column("properties", Document, nullable=False),
     Column("context", Document, nullable=False),
     Column("integrations", Document, nullable=False),
+    # Which arrival brought it: see `sync.store.arrivals`.
+    Column("arrival", BigInteger, nullable=False, server_default=_ZERO),
 )
 # "Which users did X between two instants": windows and their edges. The profile is in the index so that the table is not read.
 _IS_EVENT: Final = text("event IS NOT NULL")
@@ -77,10 +84,42 @@ Index(
     postgresql_where=_IS_EVENT,
     sqlite_where=_IS_EVENT,
 )
+# "About whom did calls of this event arrive since the last run".
+Index(
+    "ix_calls_arrival",
+    calls.c.event,
+    calls.c.arrival,
+    calls.c.profile_id,
+    postgresql_where=_IS_EVENT,
+    sqlite_where=_IS_EVENT,
+)
 # "What did this user do": one profile's predicate, funnels, look-ups and merges.
 Index("ix_calls_profile", calls.c.profile_id, calls.c.event, calls.c.timestamp)
 # Replay by time range.
 Index("ix_calls_timestamp", calls.c.timestamp)
+
+# "Of whom was a date passed": the dates in traits, in properties and in contexts, by the top-level field below which each stands.
+dates: Final = Table(
+    "dates",
+    metadata,
+    # `trait`, `property` or `context`.
+    Column("place", Text, primary_key=True),
+    # Of which event; empty for a trait.
+    Column("event", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    # Microseconds since 1970.
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("profile_id", RowId, ForeignKey("profiles.id"), primary_key=True, autoincrement=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+arrivals: Final = Table(
+    "arrivals",
+    metadata,
+    # One row, on SQLite only: PostgreSQL numbers its transactions itself.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)
 
 rejected_calls: Final = Table(
     "rejected_calls",
@@ -117,6 +156,12 @@ audiences: Final = Table(
     Column("computed_version", Integer),
     # The last slot of the schedule that was taken, by whichever scheduler.
     Column("slot_at", Instant),
+    # How many are in, or have a value.
+    Column("members", Integer, nullable=False, server_default=_ZERO),
+    # What the last run had seen, as JSON (`sync.store.basis`); without it the next one looks at everyone.
+    Column("basis", Text),
+    # Rises with whatever else a run must not overlook that takes place beside it: a user who is forgotten.
+    Column("generation", Integer, nullable=False, server_default=_ZERO),
 )
 
 runs: Final = Table(
@@ -205,6 +250,43 @@ deliveries: Final = Table(
     Column("reason", Text),
 )
 Index("ix_deliveries_lane", deliveries.c.lane, deliveries.c.state, deliveries.c.id)
+
+# Who is never to be known again: digests of identifiers, so that the list itself says nothing about anybody.
+suppressions: Final = Table(
+    "suppressions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+)
+
+# What was done when a user was forgotten, without a word about who it was.
+receipts: Final = Table(
+    "receipts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("digest", Text, nullable=False),
+    # Counts by table, as JSON.
+    Column("erased", Text, nullable=False),
+    # What Moesif answered; null where it was not asked.
+    Column("in_moesif", Text),
+)
+
+# What the digests are made with, so that nobody can make a list of them beforehand; one row.
+salts: Final = Table(
+    "salts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("salt", Text, nullable=False),
+)
+
+# Up to when history has been thrown away, by table: what lies before can no longer be asked for.
+purges: Final = Table(
+    "purges",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until", Instant, nullable=False),
+)
 
 lanes: Final = Table(
     "lanes",

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Engine, event, inspect, select, text
 
 from sync.errors import SchemaMismatch
 from sync.store import Store, migrate
-from sync.store.schema import memberships, metadata
+from sync.store.schema import dates, memberships, metadata, profiles
 
 
 @pytest.fixture
@@ -198,3 +198,27 @@ def test_every_name_in_the_schema_follows_the_convention(store: Store) -> None:
 def set_revision(store: Store, revision: str) -> None:
     with store.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
+def test_a_store_of_the_first_revision_keeps_its_people_and_learns_its_dates(bare: Store) -> None:
+    migrate.upgrade(bare.engine, "0001")
+    with bare.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO profiles (id, user_id, traits, traits_at, created_at) VALUES (1, 'ann', :traits, '{}', 0)"),
+            {"traits": '{"trial": "2026-03-04"}'},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO calls (id, message_id, source, type, profile_id, event, timestamp, received_at, properties, context, "
+                "integrations) VALUES (1, 'm', 'web', 'track', 1, 'Booked', 0, 0, :properties, '{}', '{}')"
+            ),
+            {"properties": '{"from": "2026-03-05"}'},
+        )
+
+    migrate.upgrade(bare.engine)
+
+    with bare.engine.connect() as connection:
+        found = connection.execute(select(dates.c.place, dates.c.event, dates.c.key).order_by(dates.c.place)).all()
+        people = connection.execute(select(profiles.c.user_id, profiles.c.arrival)).all()
+    assert [tuple(row) for row in found] == [("property", "Booked", "from"), ("trait", "", "trial")]
+    assert [tuple(row) for row in people] == [("ann", 0)]

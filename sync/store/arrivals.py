@@ -1,0 +1,65 @@
+"""Arrivals: the numbers by which a run knows what came in since the one before, whatever order writers commit in.
+
+Every transaction that takes calls in has a number, which its calls and profiles carry. A *mark* is a number such that everything
+with a smaller one was visible when the mark was read; the next run looks at what has the mark or more.
+
+On SQLite, which has one writer at a time, transactions are counted in a row of `arrivals`. On PostgreSQL a counter would not do:
+a transaction that took a smaller number can commit after one with a larger. There the number is the transaction's own id, and
+the mark is the oldest id that was still running when it was read. Ids belong to one server: whether the store was moved to another
+is told by the *origin*, in which case marks mean nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import BigInteger, Connection, Text, cast, column, func, insert, select, update
+
+from sync.store.schema import arrivals
+
+_SQLITE: Final = "sqlite"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """Everything with a smaller number of this origin has been seen."""
+
+    origin: str
+    number: int
+
+    def holds_after(self, earlier: Mark) -> bool:
+        """Whether what arrived since an earlier mark can be found by its number."""
+        return self.origin == earlier.origin and self.number >= earlier.number
+
+
+def number(connection: Connection) -> int:
+    """Return the number of this transaction, which must be one that writes."""
+    if connection.dialect.name != _SQLITE:
+        return int(connection.scalars(select(cast(cast(func.pg_current_xact_id(), Text), BigInteger))).one())
+    raised = update(arrivals).values(last=arrivals.c.last + 1).returning(arrivals.c.last)
+    found = connection.scalars(raised).one_or_none()
+    if found is None:
+        found = connection.scalars(insert(arrivals).values(id=1, last=1).returning(arrivals.c.last)).one()
+    return int(found)
+
+
+def mark(connection: Connection) -> Mark:
+    """Return the mark of this moment; what is read after it in the same transaction has seen all that lies before it."""
+    if connection.dialect.name == _SQLITE:
+        last = connection.scalars(select(arrivals.c.last)).one_or_none()
+        return Mark(origin=_SQLITE, number=(last or 0) + 1)
+    oldest = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+    may_ask = func.has_function_privilege("pg_control_system()", "execute")
+    found, database, is_allowed = connection.execute(select(oldest, cast(func.current_database(), Text), may_ask)).one()
+    return Mark(origin=f"{_system(connection) if is_allowed else ''}/{database}", number=found)
+
+
+def _system(connection: Connection) -> str:
+    """Return the identifier that a PostgreSQL server was given when it was made."""
+    return str(connection.scalars(_SYSTEM).one())
+
+
+_SYSTEM: Final = select(column("system_identifier", BigInteger)).select_from(
+    func.pg_control_system().table_valued("system_identifier")
+)

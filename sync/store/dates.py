@@ -1,0 +1,67 @@
+"""The dates in traits, properties and contexts, kept apart so that "of whom was a date passed" is an index scan.
+
+What a date is, `sync.language.dates` knows. A row may outlive what it was found in only by naming a user once too often, which
+costs a look at that user and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, delete, literal, select, true
+
+from sync.json_value import Json
+from sync.language.dates import dates_below
+from sync.store.dialect import upsert
+from sync.store.schema import dates
+
+Found = dict[str, Any]
+
+_NAMES: Final = ("place", "event", "key", "at", "profile_id")
+
+
+def of_traits(profile_id: int, traits: Mapping[str, Json]) -> Iterator[Found]:
+    """Yield the rows for the dates among a profile's traits."""
+    for key, at in dates_below(traits):
+        yield {"place": "trait", "event": "", "key": key, "at": at, "profile_id": profile_id}
+
+
+def of_call(row: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield the rows for the dates in a row of `calls`; none where the call is no event."""
+    if row["event"] is None:
+        return
+    for place, document in (("property", row["properties"]), ("context", row["context"])):
+        for key, at in dates_below(document):
+            yield {"place": place, "event": row["event"], "key": key, "at": at, "profile_id": row["profile_id"]}
+
+
+def add(connection: Connection, found: Sequence[Found]) -> None:
+    """Keep rows; what is there already stays once."""
+    if found:
+        connection.execute(upsert(connection, dates).on_conflict_do_nothing(), sorted(found, key=_in_order))
+
+
+def replace_traits(connection: Connection, changed: Sequence[tuple[int, Mapping[str, Json], set[str]]]) -> None:
+    """Take the dates anew of (profile id, traits, keys that changed)."""
+    gone = delete(dates).where(
+        dates.c.profile_id == bindparam("whose"), dates.c.place == "trait", dates.c.event == "", dates.c.key == bindparam("which")
+    )
+    keys = [{"whose": id, "which": key} for id, _, news in changed for key in sorted(news)]
+    if keys:
+        connection.execute(gone, keys)
+    add(connection, [row for id, traits, news in changed for row in of_traits(id, {key: traits[key] for key in news})])
+
+
+def move(connection: Connection, loser: int, winner: int | None) -> None:
+    """Give the dates of an anonymous profile's calls to a user's; those of its traits went with the traits."""
+    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, literal(winner)]
+    # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
+    theirs = select(*columns).where(and_(dates.c.profile_id == loser, dates.c.place != "trait", true()))
+    connection.execute(upsert(connection, dates).from_select(list(_NAMES), theirs).on_conflict_do_nothing())
+    connection.execute(delete(dates).where(dates.c.profile_id == loser))
+
+
+def _in_order(row: Found) -> tuple[Any, ...]:
+    # Two writers that insert the same rows in different orders would wait for each other for ever.
+    return tuple(row[name] for name in _NAMES)
