@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from sync.audience import Definition
 from sync.errors import InputError
-from sync.store import Store, audiences, ledger, runs
+from sync.store import Store, audiences, difference, ledger, runs
 from sync.store.audiences import Stored
 
 
@@ -105,4 +105,5 @@ def _retire(connection: Connection, stored: Stored, now: datetime) -> None:
     # An instant of a run never lies before the last one's, which `--at` may have put into the future.
     at = max(now, stored.computed_at or now)
     audiences.retire(connection, stored.id, at if stored.computed_at else None, now)
-    ledger.retire(connection, stored, runs.open_run(connection, stored.id, at, now), at, now)
+    run_id = runs.open_run(connection, stored.id, at, now)
+    ledger.apply(connection, stored, difference.of_retired(connection, stored), at, run_id, now)

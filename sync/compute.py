@@ -1,5 +1,8 @@
 """Compute: work out who is in an audience, or what a computed trait's values are, and record what differs from the ledger.
 
+Looks only at those about whom something arrived since the last run or over whom time passed; at everyone on the first run, when the
+query or what it refers to has changed, and when asked. It is the same statement, of more or fewer users.
+
 The large query runs in a transaction that reads; the difference is recorded in a second one that writes only what changed. If
 somebody else computed the same audience in between, it is begun anew.
 """
@@ -9,19 +12,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select
 
 from sync.audience import Kind
 from sync.errors import InputError, StoreBusy
+from sync.language import tree
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
 from sync.membership import Outcome, Run
 from sync.order import in_order
-from sync.store import Store, audiences, ledger, runs
+from sync.store import Store, audiences, basis, difference, ledger, runs
 from sync.store.audiences import Stored
+from sync.store.basis import Basis
+from sync.store.candidates import candidates
 from sync.store.compiler import Reference, compile_audience, compile_trait
+from sync.store.difference import Difference
 
 TRIES: Final = 5
 
@@ -37,28 +45,91 @@ class Preview:
     """The first user ids."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is asked of a run, beside the audience."""
+
+    at: datetime | None = None
+    """As of when. None is now, or the last run's instant where that was given a later one: somebody else may compute the same
+    audience between asking and doing, which is no fault of who asked."""
+    slot: datetime | None = None
+    """Take this slot of the schedule, in the transaction that records. A run that finds nothing new is not recorded then."""
+    resync: bool = False
+    """Owe again everything that was ever told."""
+    rebuild: bool = False
+    """Look at everyone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a run found, and from where it looked."""
+
+    audience: Stored
+    last: int | None
+    """The run before."""
+    at: datetime
+    basis: Basis
+    found: Difference
+    is_whole: bool
+    """Whether everyone was looked at."""
+
+
 def compute(
-    store: Store, audience: Stored, at: datetime | None, clock: Clock, *, resync: bool = False, slot: datetime | None = None
+    store: Store, audience: Stored, at: datetime | None, clock: Clock, *, resync: bool = False, rebuild: bool = False
 ) -> Run:
-    """Compute one audience or computed trait as of an instant, and record what changed; nothing is sent yet.
+    """Compute one audience or computed trait, and record what changed; nothing is sent yet.
 
-    Without an instant it is as of now, or as of the last run where that was given a later one: somebody else may compute the same
-    audience between asking and doing, which is no fault of who asked.
-
-    With `resync` everything that was ever told is owed again. With `slot` that slot of its schedule is taken, in the transaction
-    that records. A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`). Raises InputError where
-    `at` is earlier than the last run's instant, or the slot has been taken.
+    A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`). Raises InputError where `at` is earlier
+    than the last run's instant.
     """
+    run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild), clock)
+    assert run is not None, "only a slot's run goes unrecorded"
+    return run
+
+
+def compute_slot(store: Store, audience: Stored, slot: datetime, at: datetime, clock: Clock) -> Run | None:
+    """Compute for a slot of the schedule. Returns None where there was nothing new: such a run is not recorded.
+
+    Raises InputError as `compute` does, and where the slot has been taken.
+    """
+    return _compute(store, audience, Wanted(at=at, slot=slot), clock)
+
+
+def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock) -> Run | None:
     for attempt in range(1, TRIES + 1):
         try:
-            run = _attempt(store, audience, at, clock, resync, slot)
+            with store.connected() as session:
+                started = clock()
+                with session.reading() as connection:
+                    seen = look(connection, audience.key, wanted, started)
+                with session.writing() as connection:
+                    if _is_current(connection, seen):
+                        return _record(connection, seen, wanted, started, clock)
         except StoreBusy:
             if attempt == TRIES:
                 raise
-            continue
-        if run is not None:
-            return run
     raise StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
+
+
+def look(connection: Connection, key: str, wanted: Wanted, now: datetime) -> Look:
+    """Find out what a run would change; records nothing. The difference stands in a temporary table of the connection's."""
+    audience = audiences.by_key(connection, key)
+    at = wanted.at or max(now, audience.computed_at or now)
+    _require_forward(audience, at)
+    _require_free(audience, wanted.slot)
+    query = _parsed(audience.definition.kind, audience.definition.query)
+    known = _known(connection, query)
+    seen = basis.seen_now(connection, known.values())
+    then = None if wanted.rebuild else _basis_of(audience, seen)
+    compiled = _compiler(query, at, references(list(known.values())))
+    return Look(
+        audience=audience,
+        last=runs.last(connection, audience.id),
+        at=at,
+        basis=seen,
+        found=_found(connection, audience, query, then, seen, at, compiled),
+        is_whole=then is None,
+    )
 
 
 def ordered(stored: Sequence[Stored]) -> tuple[Stored, ...]:
@@ -71,7 +142,7 @@ def ordered(stored: Sequence[Stored]) -> tuple[Stored, ...]:
 
 def traits_read(kind: Kind, query: str) -> frozenset[str]:
     """Return the top-level traits that a query reads. Raises InvalidQuery."""
-    return reads(parse_audience(query) if kind is Kind.AUDIENCE else parse_computed_trait(query)).traits
+    return reads(_parsed(kind, query)).traits
 
 
 def preview(store: Store, query: str, at: datetime, sample: int) -> Preview:
@@ -88,39 +159,73 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
     return {one.key: Reference(audience_id=one.id, kind=one.definition.kind) for one in stored}
 
 
-def _attempt(
-    store: Store, audience: Stored, asked: datetime | None, clock: Clock, resync: bool, slot: datetime | None
-) -> Run | None:
-    """Compute and record once; None where somebody else recorded something in between."""
-    started = clock()
-    with store.connected() as session:
-        with session.reading() as connection:
-            before, last = audiences.by_key(connection, audience.key), runs.last(connection, audience.id)
-            at = asked or max(started, before.computed_at or started)
-            _require_forward(before, at)
-            _require_free(before, slot)
-            found = ledger.difference(connection, before, _computed(connection, before, at))
-        with session.writing() as connection:
-            if audiences.locked(connection, before.id) != before or runs.last(connection, before.id) != last:
-                return None
-            if slot is not None:
-                audiences.take_slot(connection, before.id, slot)
-            run_id = runs.open_run(connection, before.id, at, started)
-            objection = _objection(before, found)
-            if objection is not None:
-                runs.write_counts(connection, run_id, members=found.before)
-                runs.end(connection, run_id, Outcome.GUARDED, clock(), objection)
-                return runs.by_id(connection, run_id)
-            ledger.apply(connection, before, found, at, run_id, clock(), resync=resync)
-            audiences.computed(connection, before.id, at, before.version)
-            return runs.by_id(connection, run_id)
+def _found(
+    connection: Connection,
+    audience: Stored,
+    query: tree.Query,
+    then: Basis | None,
+    seen: Basis,
+    at: datetime,
+    compiled: difference.Compiled,
+) -> Difference:
+    if then is None or audience.computed_at is None:
+        return difference.of_everyone(connection, audience, compiled)
+    concerned = candidates(query, then, seen, audience.computed_at, at)
+    if not difference.is_any(connection, concerned):
+        return difference.of_nobody(connection, audience)
+    return difference.of_candidates(connection, audience, concerned, compiled)
 
 
-def _computed(connection: Connection, audience: Stored, at: datetime) -> Select[Any]:
-    known = references(audiences.standing(connection))
-    if audience.is_audience:
-        return ledger.as_members(compile_audience(parse_audience(audience.definition.query), at, references=known))
-    return compile_trait(parse_computed_trait(audience.definition.query), at, references=known)
+def _basis_of(audience: Stored, seen: Basis) -> Basis | None:
+    """Return what the last run had seen; None where this one must look at everyone."""
+    then = basis.from_json(audience.basis)
+    is_same_query = audience.computed_version == audience.version
+    return then if then is not None and is_same_query and seen.extends(then) else None
+
+
+def _compiler(query: tree.Query, at: datetime, known: Mapping[str, Reference]) -> difference.Compiled:
+    def compiled(among: Select[Any] | None) -> Select[Any]:
+        if isinstance(query, tree.Condition):
+            return difference.as_members(compile_audience(query, at, among, known))
+        return compile_trait(query, at, among, known)
+
+    return compiled
+
+
+def _known(connection: Connection, query: tree.Query) -> dict[str, Stored]:
+    """Return the definitions that a query refers to, by key."""
+    read = reads(query).traits
+    return {one.key: one for one in audiences.standing(connection) if one.key in read} if read else {}
+
+
+@lru_cache(maxsize=1000)
+def _parsed(kind: Kind, query: str) -> tree.Query:
+    return parse_audience(query) if kind is Kind.AUDIENCE else parse_computed_trait(query)
+
+
+def _is_current(connection: Connection, seen: Look) -> bool:
+    """Keep everybody else away from the audience, and tell whether nobody came in between."""
+    now = audiences.locked(connection, seen.audience.id)
+    return now == seen.audience and runs.last(connection, now.id) == seen.last
+
+
+def _record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, clock: Clock) -> Run | None:
+    audience, found = seen.audience, seen.found
+    if wanted.slot is not None:
+        audiences.take_slot(connection, audience.id, wanted.slot)
+    objection = _objection(audience, found)
+    if objection is None:
+        audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis))
+        if wanted.slot is not None and not found.changed and not seen.is_whole:
+            return None
+    run_id = runs.open_run(connection, audience.id, seen.at, started)
+    if objection is not None:
+        runs.write_counts(connection, run_id, members=found.before)
+        runs.end(connection, run_id, Outcome.GUARDED, clock(), objection)
+    else:
+        take_over = wanted.slot is None
+        ledger.apply(connection, audience, found, seen.at, run_id, clock(), take_over=take_over, resync=wanted.resync)
+    return runs.by_id(connection, run_id)
 
 
 def _require_forward(audience: Stored, at: datetime) -> None:
@@ -138,7 +243,7 @@ def _require_free(audience: Stored, slot: datetime | None) -> None:
         raise InputError(f"{audience.key} was computed for its slot of {slot.isoformat()} already")
 
 
-def _objection(audience: Stored, found: ledger.Difference) -> str | None:
+def _objection(audience: Stored, found: Difference) -> str | None:
     """Ask the guard; a first run has none, since everybody enters."""
     guard = audience.definition.guard
     if guard is None or audience.computed_version is None:

@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
-from sync.compute import Clock, compute
+from sync.compute import Clock, compute_slot
 from sync.errors import InputError, SyncError
 from sync.membership import Outcome
 from sync.store import Store, audiences, leases
@@ -98,7 +98,9 @@ class Scheduler:
         slot = latest_slot(audience.definition.schedule, now)
         if slot is None or not _is_due(audience, slot):
             return
-        run = compute(self._store, audience, now, self._clock, slot=slot)
+        run = compute_slot(self._store, audience, slot, now, self._clock)
+        if run is None:
+            return
         idle = logging.INFO if run.owed else logging.DEBUG
         level = logging.WARNING if run.outcome is Outcome.GUARDED else idle
         log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, key, run.outcome, run.changed, run.owed)

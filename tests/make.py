@@ -15,7 +15,7 @@ from sync.ingest import accept
 from sync.json_value import Json, encode
 from sync.membership import IN, Run
 from sync.payload import Mapping as Choices
-from sync.store import Store, audiences, ledger, runs
+from sync.store import Store, audiences, difference, ledger, runs
 from sync.store.audiences import Stored
 from sync.store.calls import Kept
 from sync.store.schema import profiles
@@ -100,7 +100,7 @@ def record(
     """Record a run whose result is given: the members of an audience, or each user's value."""
     with store.connected() as session:
         with session.reading() as connection:
-            found = ledger.difference(connection, stored, _said(values))
+            found = difference.of_everyone(connection, stored, lambda _: _said(values))
         with session.writing() as connection:
             audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)

@@ -32,6 +32,12 @@ class Stored:
     computed_version: int | None
     slot_at: datetime | None
     """The last slot of the schedule that a scheduler took."""
+    members: int
+    """How many are in, or have a value."""
+    basis: str | None
+    """What the last run had seen (`sync.store.basis`)."""
+    generation: int
+    """Rises with what a run must not overlook that takes place beside it."""
 
     @property
     def key(self) -> str:
@@ -93,13 +99,19 @@ def change(connection: Connection, stored: Stored, definition: Definition, now: 
 
 def retire(connection: Connection, id: int, at: datetime | None, now: datetime) -> None:
     """Mark a definition as gone from the file. Should it return, its first run is a first one, though not before `at`."""
-    values = {"retired_at": now, "updated_at": now, "computed_at": at, "computed_version": None}
+    values = {"retired_at": now, "updated_at": now, "computed_at": at, "computed_version": None, "basis": None}
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computed(connection: Connection, id: int, at: datetime, version: int) -> None:
-    """Remember the last run's instant and the version it computed."""
-    connection.execute(update(audiences).where(audiences.c.id == id).values(computed_at=at, computed_version=version))
+def computed(connection: Connection, id: int, at: datetime, version: int, basis: str) -> None:
+    """Remember the last run's instant, the version it computed and what it had seen."""
+    values = {"computed_at": at, "computed_version": version, "basis": basis}
+    connection.execute(update(audiences).where(audiences.c.id == id).values(values))
+
+
+def count_members(connection: Connection, id: int, members: int) -> None:
+    """Remember how many are in, or have a value."""
+    connection.execute(update(audiences).where(audiences.c.id == id).values(members=members))
 
 
 def take_slot(connection: Connection, id: int, slot: datetime) -> bool:
@@ -144,4 +156,7 @@ def _stored(row: Row[Any]) -> Stored:
         computed_at=row.computed_at,
         computed_version=row.computed_version,
         slot_at=row.slot_at,
+        members=row.members,
+        basis=row.basis,
+        generation=row.generation,
     )

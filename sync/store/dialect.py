@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, delete
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import CreateTable
+
+WORTH_ANALYZING: Final = 1000
+"""Rows."""
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -14,22 +17,35 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def scratch(connection: Connection, name: str) -> Table:
-    """Make an empty temporary table of (profile_id, value), this connection's own, and return it."""
-    table = Table(
+def _scratch(name: str) -> Table:
+    # Declared once, so that SQLAlchemy remembers the statements about it.
+    return Table(
         f"scratch_{name}",
         MetaData(),
         Column("profile_id", BigInteger, primary_key=True, autoincrement=False),
         Column("value", Text),
         prefixes=["TEMPORARY"],
     )
-    connection.execute(DropTable(table, if_exists=True))
-    connection.execute(CreateTable(table))
+
+
+COMPUTED: Final = _scratch("computed")
+DIFFERENCE: Final = _scratch("difference")
+CANDIDATES: Final = _scratch("candidates")
+"""Temporary tables of (profile_id, value), each connection's own."""
+
+
+def emptied(connection: Connection, table: Table) -> Table:
+    """Return a temporary table with nothing in it."""
+    connection.execute(CreateTable(table, if_not_exists=True))
+    if connection.dialect.name == "postgresql":
+        # Rows that are only deleted stay until a vacuum, which nothing ever does to a temporary table.
+        connection.exec_driver_sql(f"TRUNCATE {table.name}")
+    else:
+        connection.execute(delete(table))
     return table
 
 
-def analyze(connection: Connection, tables: Sequence[Table]) -> None:
-    """Tell PostgreSQL's planner how large temporary tables are, which nothing else does."""
-    if connection.dialect.name == "postgresql":
-        for table in tables:
-            connection.exec_driver_sql(f"ANALYZE {table.name}")
+def analyze(connection: Connection, table: Table, rows: int) -> None:
+    """Tell PostgreSQL's planner about a temporary table, which nothing else does; a small one it guesses well enough."""
+    if rows >= WORTH_ANALYZING and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"ANALYZE {table.name}")

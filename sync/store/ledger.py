@@ -3,8 +3,7 @@
 A row is owed while the two differ. What is sent is always the value of the moment; `sent` remembers it while its fate is open, so
 that a value that changes meanwhile is noticed when the answer comes. `false` stays as a tombstone.
 
-`difference` compares what was computed with what is recorded, set-wise; `apply` records it. Between the two no lock is held, so
-that other writers need not wait for the large query.
+What a run found, in comparison with the ledger, is a `Difference` (`sync.store.difference`); `apply` records it.
 """
 
 from __future__ import annotations
@@ -15,32 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, null, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, or_, select, true, update
 
 from sync.delivery import State
-from sync.membership import IN, OUT
-from sync.store import runs
+from sync.membership import IN
+from sync.store import audiences as audiences_of_store
+from sync.store import dates, runs
 from sync.store.audiences import Stored
-from sync.store.dialect import analyze, scratch, upsert
+from sync.store.dialect import upsert
+from sync.store.difference import Difference, present
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """What a run would change; the rows themselves are in a table of the connection's own."""
-
-    table: Table
-    before: int
-    """How many were in, or had a value."""
-    entered: int
-    exited: int
-    changed: int
-
-    @property
-    def after(self) -> int:
-        return self.before + self.entered - self.exited
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,17 +42,6 @@ class Update:
     since: datetime
 
 
-def difference(connection: Connection, audience: Stored, computed: Select[Any]) -> Difference:
-    """Compare the computed (profile_id, value) with the ledger; users that are not among them are out, or have no value."""
-    now, found = scratch(connection, "computed"), scratch(connection, "difference")
-    connection.execute(insert(now).from_select(["profile_id", "value"], computed))
-    analyze(connection, [now])
-    connection.execute(insert(found).from_select(["profile_id", "value"], _told_anew(audience.id, now)))
-    connection.execute(insert(found).from_select(["profile_id", "value"], _gone(audience, now)))
-    analyze(connection, [found])
-    return _counted(connection, audience, found)
-
-
 def apply(
     connection: Connection,
     audience: Stored,
@@ -76,18 +50,25 @@ def apply(
     run_id: int,
     now: datetime,
     *,
+    take_over: bool = True,
     resync: bool = False,
 ) -> None:
-    """Record a difference: changes, ledger and the run's counts. Earlier runs end, and this one answers for what they left.
+    """Record a difference: changes, ledger and the run's counts.
 
-    With `resync` all that is true is owed again, and `false` to everybody who was ever in, which is what heals a destination that
-    has lost or kept too much.
+    With `take_over` earlier runs end, and this one answers for whatever they left; without it they go on, and give up only the
+    users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
+    all that is true is owed again, and `false` to everybody who was ever in: that heals a destination that lost or kept too much.
     """
-    runs.supersede(connection, audience.id, run_id, now)
+    if take_over:
+        runs.supersede(connection, audience.id, run_id, now)
+    relieved = runs.answering(connection, audience.id, found.table)
     connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found.table, at, run_id)))
     connection.execute(_recorded(connection, audience.id, found.table, at, run_id))
+    if not audience.is_audience:
+        dates.replace_values(connection, audience.key, found.table)
     if resync:
         _owe_everybody(connection, audience.id, run_id)
+    runs.relieve(connection, {id: count for id, count in relieved.items() if id != run_id}, now)
     runs.write_counts(
         connection,
         run_id,
@@ -95,15 +76,10 @@ def apply(
         entered=found.entered if audience.is_audience else 0,
         exited=found.exited if audience.is_audience else 0,
         changed=found.changed,
-        owed=owed(connection, audience.id),
+        owed=owed(connection, audience.id) if take_over else sum(runs.answering(connection, audience.id, found.table).values()),
     )
+    audiences_of_store.count_members(connection, audience.id, found.after)
     runs.close_if_settled(connection, [run_id], now)
-
-
-def as_members(found: Select[Any]) -> Select[Any]:
-    """Return (profile_id, value) for a query that gives the profiles of an audience's members."""
-    profiles_in = found.subquery()
-    return select(profiles_in.c.profile_id, literal(IN))
 
 
 def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[int, tuple[str, ...]]:
@@ -132,18 +108,12 @@ def states(connection: Connection) -> dict[tuple[str, str], int]:
     return {(key, state): count for key, state, count in connection.execute(statement)}
 
 
-def size(connection: Connection, audience: Stored) -> int:
-    """Return how many are in, or have a value."""
-    statement = select(func.count()).select_from(memberships).where(memberships.c.audience_id == audience.id, _present(audience))
-    return connection.scalars(statement).one()
-
-
 def members(connection: Connection, audience: Stored, after: int, limit: int) -> list[tuple[int, str, datetime, str]]:
     """Return the next (profile id, user id, since, value) after a profile id, in the order of those ids."""
     statement = (
         select(memberships.c.profile_id, profiles.c.user_id, memberships.c.since, memberships.c.value)
         .join(profiles, profiles.c.id == memberships.c.profile_id)
-        .where(memberships.c.audience_id == audience.id, memberships.c.profile_id > after, _present(audience))
+        .where(memberships.c.audience_id == audience.id, memberships.c.profile_id > after, present(audience))
         .order_by(memberships.c.profile_id)
         .limit(limit)
     )
@@ -180,15 +150,6 @@ def of_user(connection: Connection, profile_id: int) -> list[Any]:
     return list(connection.execute(statement))
 
 
-def retire(connection: Connection, audience: Stored, run_id: int, at: datetime, now: datetime) -> None:
-    """Tell every member of an audience that they are out; of a computed trait, stop, since nothing can be unset at Moesif."""
-    found = scratch(connection, "difference")
-    if audience.is_audience:
-        everybody = select(memberships.c.profile_id, literal(OUT)).where(_of(audience.id), memberships.c.value == IN)
-        connection.execute(insert(found).from_select(["profile_id", "value"], everybody))
-    apply(connection, audience, _counted(connection, audience, found), at, run_id, now)
-
-
 def _is(*states: str) -> ColumnElement[bool]:
     """Return whether a row is in one of the states, none of them `settled`; in words by which SQLite sees that its index helps."""
     return and_(memberships.c.state.in_(states), UNSETTLED)
@@ -203,36 +164,6 @@ def _owe_everybody(connection: Connection, audience_id: int, run_id: int) -> Non
 
 def _of(audience_id: int) -> Any:
     return memberships.c.audience_id == audience_id
-
-
-def _present(audience: Stored) -> Any:
-    return memberships.c.value == IN if audience.is_audience else memberships.c.value.is_not(None)
-
-
-def _told_anew(audience_id: int, now: Table) -> Select[Any]:
-    recorded = and_(_of(audience_id), memberships.c.profile_id == now.c.profile_id)
-    joined = now.outerjoin(memberships, recorded)
-    return select(now.c.profile_id, now.c.value).select_from(joined).where(memberships.c.value.is_distinct_from(now.c.value))
-
-
-def _gone(audience: Stored, now: Table) -> Select[Any]:
-    joined = memberships.outerjoin(now, now.c.profile_id == memberships.c.profile_id)
-    value = literal(OUT) if audience.is_audience else null()
-    gone = and_(_of(audience.id), _present(audience), now.c.profile_id.is_(None))
-    return select(memberships.c.profile_id, value).select_from(joined).where(gone)
-
-
-def _counted(connection: Connection, audience: Stored, found: Table) -> Difference:
-    present = found.c.value == IN if audience.is_audience else found.c.value.is_not(None)
-    recorded = and_(_of(audience.id), memberships.c.profile_id == found.c.profile_id)
-    was = _present(audience)
-    statement = select(
-        func.count(),
-        func.count(case((and_(present, func.coalesce(~was, true())), 1))),
-        func.count(case((and_(~present, was), 1))),
-    ).select_from(found.outerjoin(memberships, recorded))
-    changed, entered, exited = connection.execute(statement).one()
-    return Difference(table=found, before=size(connection, audience), entered=entered, exited=exited, changed=changed)
 
 
 _CHANGE = ("audience_id", "profile_id", "value", "at", "run_id")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, func, insert, select, update
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
@@ -90,6 +90,29 @@ def supersede(connection: Connection, audience_id: int, run_id: int, now: dateti
     m = memberships.c
     theirs = update(memberships).where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED)
     connection.execute(theirs.values(run_id=run_id))
+
+
+def answering(connection: Connection, audience_id: int, concerned: Table) -> dict[int, int]:
+    """Count what is still to be told about the profiles of a table, by the run that answers for it."""
+    m = memberships.c
+    statement = (
+        select(m.run_id, func.count())
+        .join_from(concerned, memberships, m.profile_id == concerned.c.profile_id)
+        .where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED, m.value.is_not(None))
+        .group_by(m.run_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def relieve(connection: Connection, counts: Mapping[int, int], now: datetime) -> None:
+    """Take from runs, by id, what a newer one answers for now."""
+    for run_id, count in sorted(counts.items()):
+        connection.execute(update(runs).where(runs.c.id == run_id).values(owed=runs.c.owed - count))
+        run = by_id(connection, run_id)
+        if run.outcome is not Outcome.DELIVERING:
+            # It had ended with these held; its counts are to be true again.
+            close(connection, run, now)
+    close_if_settled(connection, sorted(counts), now)
 
 
 def by_id(connection: Connection, run_id: int) -> Run:

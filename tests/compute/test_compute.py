@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from sync.apply import apply
 from sync.audience import Guard, Share
-from sync.compute import compute, ordered
+from sync.compute import compute, compute_slot, ordered
 from sync.errors import InputError, NotFound
 from sync.membership import Outcome, Run
 from sync.store import Store, ledger
@@ -303,11 +303,11 @@ def test_computes_at_once_do_not_double(store: Store, computed_before: bool) -> 
 def test_a_slot_is_taken_by_the_run_that_was_made_for_it(store: Store) -> None:
     buyers = audience(store)
 
-    at(store, buyers, after(seconds=1), slot=after())
+    compute_slot(store, buyers, after(), after(seconds=1), standing_clock())
 
     assert again(store, buyers).slot_at == after()
     with pytest.raises(InputError, match="already"):
-        at(store, buyers, after(seconds=2), slot=after())
+        compute_slot(store, buyers, after(), after(seconds=2), standing_clock())
 
 
 def again_by_key(store: Store) -> Stored:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sync.delivery import State
 from sync.json_value import Json, decode
 from sync.membership import Outcome, Run
-from sync.store import Store, ledger, runs
+from sync.store import Store, difference, ledger, runs
 from sync.store.audiences import Stored, hold, standing
 from sync.store.schema import changes
 from tests.make import after, audience, computed_trait, people, record, run_of, told
@@ -446,7 +446,7 @@ def test_a_retired_audience_tells_its_members_false(store: Store, buyers: Stored
 
     with store.writing() as connection:
         run_id = runs.open_run(connection, buyers.id, after(days=2), after(days=2))
-        ledger.retire(connection, buyers, run_id, after(days=2), after(days=2))
+        ledger.apply(connection, buyers, difference.of_retired(connection, buyers), after(days=2), run_id, after(days=2))
         run = runs.by_id(connection, run_id)
 
     assert (run.members, run.exited, run.owed) == (0, 1, 1)
@@ -459,7 +459,7 @@ def test_a_retired_computed_trait_just_stops(store: Store, orders: Stored) -> No
 
     with store.writing() as connection:
         run_id = runs.open_run(connection, orders.id, after(days=1), after(days=1))
-        ledger.retire(connection, orders, run_id, after(days=1), after(days=1))
+        ledger.apply(connection, orders, difference.of_retired(connection, orders), after(days=1), run_id, after(days=1))
         run = runs.by_id(connection, run_id)
 
     assert (run.owed, run.outcome) == (0, Outcome.DONE)
