@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select
 
 from sync.audience import Kind
-from sync.errors import InputError, StoreBusy
+from sync.errors import InputError, NotFound, StoreBusy
 from sync.language import tree
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
@@ -58,6 +58,8 @@ class Wanted:
     """Owe again everything that was ever told."""
     rebuild: bool = False
     """Look at everyone."""
+    accepted: Run | None = None
+    """A run that a guard held and a person has let through: as many may move now as would have then, and a tenth more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +77,21 @@ class Look:
 
 
 def compute(
-    store: Store, audience: Stored, at: datetime | None, clock: Clock, *, resync: bool = False, rebuild: bool = False
+    store: Store,
+    audience: Stored,
+    at: datetime | None,
+    clock: Clock,
+    *,
+    resync: bool = False,
+    rebuild: bool = False,
+    accepted: Run | None = None,
 ) -> Run:
     """Compute one audience or computed trait, and record what changed; nothing is sent yet.
 
-    A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`). Raises InputError where `at` is earlier
-    than the last run's instant.
+    A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`), unless it is one that was `accepted`.
+    Raises InputError where `at` is earlier than the last run's instant.
     """
-    run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild), clock)
+    run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild, accepted=accepted), clock)
     assert run is not None, "only a slot's run goes unrecorded"
     return run
 
@@ -103,8 +112,8 @@ def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock) -> Ru
                 with session.reading() as connection:
                     seen = look(connection, audience.key, wanted, started)
                 with session.writing() as connection:
-                    if _is_current(connection, seen):
-                        return _record(connection, seen, wanted, started, clock)
+                    if is_current(connection, seen):
+                        return record(connection, seen, wanted, started, clock())
         except StoreBusy:
             if attempt == TRIES:
                 raise
@@ -132,12 +141,40 @@ def look(connection: Connection, key: str, wanted: Wanted, now: datetime) -> Loo
     )
 
 
+def held(store: Store, run_id: int) -> Run:
+    """Return a run that a guard holds, for somebody who wants to let it through.
+
+    Raises NotFound, and InputError where it is not held, or where a later run has gone through.
+    """
+    with store.reading() as connection:
+        run = runs.find(connection, run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id}; `personas-sync runs` lists them")
+        if run.outcome is not Outcome.GUARDED:
+            raise InputError(f"run {run_id} of {run.audience} is not held by a guard: it is {run.outcome}")
+        later = runs.passed_since(connection, run)
+    if later is not None:
+        raise InputError(f"run {run_id} of {run.audience} is over: run {later} has gone through since")
+    return run
+
+
 def ordered(stored: Sequence[Stored]) -> tuple[Stored, ...]:
     """Return definitions so that each comes after those among them that it refers to."""
     by_key = {one.key: one for one in stored}
     return tuple(
         by_key[key] for key in in_order({one.key: traits_read(one.definition.kind, one.definition.query) for one in stored})
     )
+
+
+def with_what_it_reads(stored: Sequence[Stored], key: str) -> tuple[Stored, ...]:
+    """Return a definition after all those that it refers to, however indirectly; nothing where it is not among the given ones."""
+    by_key = {one.key: one for one in stored}
+    wanted, found = [key] if key in by_key else [], dict[str, Stored]()
+    while wanted:
+        one = by_key[wanted.pop()]
+        found[one.key] = one
+        wanted += [name for name in traits_read(one.definition.kind, one.definition.query) if name in by_key and name not in found]
+    return ordered(list(found.values()))
 
 
 def traits_read(kind: Kind, query: str) -> frozenset[str]:
@@ -203,29 +240,59 @@ def _parsed(kind: Kind, query: str) -> tree.Query:
     return parse_audience(query) if kind is Kind.AUDIENCE else parse_computed_trait(query)
 
 
-def _is_current(connection: Connection, seen: Look) -> bool:
+def is_current(connection: Connection, seen: Look) -> bool:
     """Keep everybody else away from the audience, and tell whether nobody came in between."""
     now = audiences.locked(connection, seen.audience.id)
     return now == seen.audience and runs.last(connection, now.id) == seen.last
 
 
-def _record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, clock: Clock) -> Run | None:
+def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run | None:
+    """Record what was found, in a transaction that has made sure of `is_current`. Returns None for a slot with nothing new."""
     audience, found = seen.audience, seen.found
     if wanted.slot is not None:
         audiences.take_slot(connection, audience.id, wanted.slot)
-    objection = _objection(audience, found)
-    if objection is None:
-        audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis))
-        if wanted.slot is not None and not found.changed and not seen.is_whole:
-            return None
-    run_id = runs.open_run(connection, audience.id, seen.at, started)
+    objection = objection_to(seen, wanted.accepted)
     if objection is not None:
-        runs.write_counts(connection, run_id, members=found.before)
-        runs.end(connection, run_id, Outcome.GUARDED, clock(), objection)
-    else:
-        take_over = wanted.slot is None
-        ledger.apply(connection, audience, found, seen.at, run_id, clock(), take_over=take_over, resync=wanted.resync)
+        return _hold(connection, seen, wanted, started, ended, objection)
+    audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis))
+    if wanted.slot is not None and not found.changed and not seen.is_whole:
+        return None
+    run_id = runs.open_run(connection, audience.id, seen.at, started)
+    take_over = wanted.slot is None
+    ledger.apply(connection, audience, found, seen.at, run_id, ended, take_over=take_over, resync=wanted.resync)
+    if wanted.accepted is not None:
+        runs.note(connection, wanted.accepted.id, f"{wanted.accepted.error}; let through by run {run_id}")
     return runs.by_id(connection, run_id)
+
+
+def _hold(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime, objection: str) -> Run:
+    """Record that a guard stopped a run, and what it would have changed; nothing else is.
+
+    A slot after another does not add a row each: the one that is held already says how things stand now.
+    """
+    held = None if wanted.slot is None or seen.last is None else runs.by_id(connection, seen.last)
+    is_held = held is not None and held.outcome is Outcome.GUARDED
+    run_id = held.id if held is not None and is_held else runs.open_run(connection, seen.audience.id, seen.at, started)
+    found = seen.found
+    runs.write_counts(connection, run_id, members=found.before, entered=found.entered, exited=found.exited, changed=found.changed)
+    runs.end(connection, run_id, Outcome.GUARDED, ended, objection, at=seen.at)
+    return runs.by_id(connection, run_id)
+
+
+def objection_to(seen: Look, accepted: Run | None = None) -> str | None:
+    """Ask the guard; a first run has none, since everybody enters."""
+    guard, found = seen.audience.definition.guard, seen.found
+    if guard is None or seen.audience.computed_version is None:
+        return None
+    elapsed = seen.at - (seen.audience.computed_at or seen.at)
+    objection = guard.objection(before=found.before, exited=found.exited, entered=found.entered, elapsed=elapsed)
+    if objection is None or (accepted is not None and _is_as_accepted(found, accepted)):
+        return None
+    return objection
+
+
+def _is_as_accepted(found: Difference, accepted: Run) -> bool:
+    return found.exited * 10 <= accepted.exited * 11 and found.entered * 10 <= accepted.entered * 11
 
 
 def _require_forward(audience: Stored, at: datetime) -> None:
@@ -241,11 +308,3 @@ def _require_forward(audience: Stored, at: datetime) -> None:
 def _require_free(audience: Stored, slot: datetime | None) -> None:
     if slot is not None and audience.slot_at is not None and slot <= audience.slot_at:
         raise InputError(f"{audience.key} was computed for its slot of {slot.isoformat()} already")
-
-
-def _objection(audience: Stored, found: Difference) -> str | None:
-    """Ask the guard; a first run has none, since everybody enters."""
-    guard = audience.definition.guard
-    if guard is None or audience.computed_version is None:
-        return None
-    return guard.objection(before=found.before, exited=found.exited, entered=found.entered)

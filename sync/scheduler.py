@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
-from sync.compute import Clock, compute_slot
+from sync.compute import Clock, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
 from sync.membership import Outcome
 from sync.store import Store, audiences, leases
@@ -46,6 +46,8 @@ class Scheduler:
         self._clock = clock
         self._computed = computed
         self._jobs: dict[str, Schedule] = {}
+        # The run that each audience is held by, so that it is said once.
+        self._guarded: dict[str, int | None] = {}
         # The heart must beat while every worker is busy.
         executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
@@ -82,9 +84,6 @@ class Scheduler:
         """Sync one audience if a slot of its schedule is due that nobody took."""
         try:
             self._run_due(key)
-        except InputError as error:
-            # Somebody was ahead with `sync --at`; its time will come.
-            log.info("not computed: %s", error)
         except SyncError as error:
             log.warning("%s is not computed, and tried again in %d s: %s", key, AGAIN.total_seconds(), error)
             self._try_again(key)
@@ -94,16 +93,26 @@ class Scheduler:
     def _run_due(self, key: str) -> None:
         now = self._clock()
         with self._store.reading() as connection:
-            audience = audiences.by_key(connection, key)
-        slot = latest_slot(audience.definition.schedule, now)
-        if slot is None or not _is_due(audience, slot):
+            # What it refers to goes first where that is due as well, so that both are of one instant.
+            concerned = with_what_it_reads(audiences.standing(connection), key)
+        for one in concerned:
+            slot = latest_slot(one.definition.schedule, now)
+            if slot is not None and _is_due(one, slot):
+                self._run_slot(one, slot, now)
+
+    def _run_slot(self, audience: Stored, slot: datetime, now: datetime) -> None:
+        try:
+            run = compute_slot(self._store, audience, slot, now, self._clock)
+        except InputError as error:
+            # Somebody was ahead, with this slot or with `sync --at`; its time will come.
+            log.info("not computed: %s", error)
             return
-        run = compute_slot(self._store, audience, slot, now, self._clock)
         if run is None:
             return
-        idle = logging.INFO if run.owed else logging.DEBUG
-        level = logging.WARNING if run.outcome is Outcome.GUARDED else idle
-        log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, key, run.outcome, run.changed, run.owed)
+        is_news = run.outcome is Outcome.GUARDED and self._guarded.get(audience.key) != run.id
+        self._guarded[audience.key] = run.id if run.outcome is Outcome.GUARDED else None
+        level = logging.WARNING if is_news else logging.INFO if run.owed else logging.DEBUG
+        log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, audience.key, run.outcome, run.changed, run.owed)
 
     def _try_again(self, key: str) -> None:
         # The slot was not taken; waiting for the next one could mean a day.

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import create_engine, make_url
 
 from sync.store import Store, migrate
-from sync.store.schema import metadata
 
 for name in [name for name in os.environ if name.startswith("SYNC_")]:
     # What the developer has set for their own store is no business of a test.
@@ -105,15 +104,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield from _sqlite(request, tmp_path)
     else:
-        url = request.getfixturevalue("postgresql_emptied")
-        yield url
-        _empty(url)
-
-
-@pytest.fixture(scope="session")
-def postgresql_emptied(postgresql_server: str, postgresql_template: str) -> str:
-    """Return the URL of a database that each test leaves empty: emptying takes milliseconds, making one a quarter of a second."""
-    return _database(postgresql_server, postgresql_template)
+        yield from _postgresql(request.getfixturevalue("postgresql_server"), request.getfixturevalue("postgresql_template"))
 
 
 @pytest.fixture
@@ -160,17 +151,6 @@ def _postgresql(server: str, template: str) -> Iterator[str]:
     _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _database(server, name)
     _run(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _empty(url: str) -> None:
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        # A test that left a connection with a transaction open must not make the next one wait for ever.
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-        connection.exec_driver_sql("SELECT setval(sequencename::text::regclass, 1, false) FROM pg_sequences")
-    engine.dispose()
 
 
 def _database(server: str, name: str) -> str:

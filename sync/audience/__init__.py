@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sync.audience.guard import Guard, Limit, Share, guard_from_json, guard_to_json, parse_limit
+from sync.audience.guard import DEFAULT_GUARD, Guard, Limit, Share, guard_from_json, guard_to_json, parse_limit
 from sync.audience.keys import RESERVED, check_key, key_of
 from sync.audience.schedule import (
     Cron,
@@ -24,6 +24,7 @@ from sync.audience.schedule import (
 )
 
 __all__ = [
+    "DEFAULT_GUARD",
     "RESERVED",
     "Cron",
     "Definition",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -35,13 +36,26 @@ class Guard:
 
     max_exits: Limit | None = None
     max_entries: Limit | None = None
+    is_default: bool = False
+    """Whether nobody asked for it. It leaves small memberships alone, and runs so long after the last that time explains much."""
+    unreadable: str | None = None
+    """What the store keeps, where that is no guard. Such a guard always objects."""
 
-    def objection(self, *, before: int, exited: int, entered: int) -> str | None:
+    def objection(self, *, before: int, exited: int, entered: int, elapsed: timedelta) -> str | None:
         """Say why a run may not go ahead, or None where it may.
 
-        `before` is the membership before the run. A share of an empty membership is nothing, so that any entry passes it. A first
-        run has no guard; that is for the caller to know.
+        `before` is the membership before the run, `elapsed` the time since the instant of the last one. A share of an empty
+        membership is nothing, so that any entry passes it. A first run has no guard; that is for the caller to know. A guard that
+        cannot be worked out objects.
         """
+        if self.unreadable is not None:
+            return f"its guard cannot be read: {self.unreadable!r}; apply the definitions again"
+        if not 0 <= exited <= before or entered < 0:
+            return f"its guard cannot be worked out: {exited} of {before} members would leave and {entered} would enter"
+        if (self.is_default or self.max_exits is None) and before > FEW and before + entered == exited:
+            return f"none of {before} members would stay: is their source still sending?"
+        if self.is_default and (before <= FEW or elapsed > SOON):
+            return None
         if _passes(exited, self.max_exits, before):
             return f"{exited} of {before} members would leave, more than max_exits: {self.max_exits}"
         if _passes(entered, self.max_entries, before):
@@ -50,7 +64,18 @@ class Guard:
 
     def __str__(self) -> str:
         limits = (("max_exits", self.max_exits), ("max_entries", self.max_entries))
-        return ", ".join(f"{name}: {limit}" for name, limit in limits if limit is not None)
+        named = ", ".join(f"{name}: {limit}" for name, limit in limits if limit is not None)
+        return f"{named} (default)" if self.is_default else named
+
+
+FEW: Final = 100
+"""A membership of so many, or fewer, is too small for shares to say anything."""
+
+SOON: Final = timedelta(days=1)
+"""In longer than this, windows alone can make most of a membership leave."""
+
+DEFAULT_GUARD: Final = Guard(max_exits=Share(Decimal(50)), max_entries=Share(Decimal(500)), is_default=True)
+"""The guard of an audience that names none."""
 
 
 def _passes(moved: int, limit: Limit | None, before: int) -> bool:
@@ -75,18 +100,22 @@ def guard_to_json(guard: Guard | None) -> str | None:
     if guard is None:
         return None
     limits = {"max_exits": guard.max_exits, "max_entries": guard.max_entries}
-    return encode_sorted({name: str(limit) for name, limit in limits.items() if limit is not None})
+    stored: dict[str, Json] = {name: str(limit) for name, limit in limits.items() if limit is not None}
+    return encode_sorted(stored | ({"default": True} if guard.is_default else {}))
 
 
 def guard_from_json(text: str | None) -> Guard | None:
-    """Read what `guard_to_json` wrote. Raises ValueError for anything else."""
+    """Read what `guard_to_json` wrote; of anything else make a guard that always objects."""
     if text is None:
         return None
-    match decode(text):
-        case dict(limits):
-            return Guard(max_exits=_stored(limits.get("max_exits")), max_entries=_stored(limits.get("max_entries")))
-        case _:
-            raise ValueError("a stored guard is a JSON object")
+    try:
+        match decode(text):
+            case dict(stored):
+                exits, entries = (_stored(stored.get(name)) for name in ("max_exits", "max_entries"))
+                return Guard(max_exits=exits, max_entries=entries, is_default=stored.get("default") is True)
+    except ValueError:
+        pass
+    return Guard(unreadable=text)
 
 
 def _stored(value: Json) -> Limit | None:

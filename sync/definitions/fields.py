@@ -74,7 +74,11 @@ SCHEDULE: Final[Mapping[str, Field]] = {
 }
 
 _GUARD_FIELD: Final = Field(
-    description="Stop a run before anything is sent when more than this would change; `off` for no guard. A first run has none.",
+    description=(
+        "Stop a run before anything is sent when more than this would change; `off` for no guard. A first run has none. "
+        "Where nothing is said, over 100 members: when nobody would stay, or, within a day of the last run, "
+        "more than 50% would leave or 500% enter."
+    ),
     shape={
         "anyOf": [
             {"enum": ["off", "no", "false", False]},

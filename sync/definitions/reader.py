@@ -6,6 +6,7 @@ which keys an earlier file once used; that is for whoever applies definitions to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
@@ -14,6 +15,7 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 import yaml
 
 from sync.audience import (
+    DEFAULT_GUARD,
     Definition,
     Every,
     Guard,
@@ -98,11 +100,13 @@ class _FileReading:
         self.nodes = nodes
         self.check_query = check_query
         self.schedule: Schedule = parse_every(DEFAULT_EVERY)
-        self.guard: Guard | None = None
+        self.guard: Guard | None = DEFAULT_GUARD
         self.enabled = True
 
     def definitions(self, root: yaml.Node) -> list[_Found]:
         entries = self.nodes.mapping(root, FILE, "the file")
+        if isinstance(root, yaml.MappingNode) and not root.value:
+            self.nodes.fault(root, "the file is empty; write `audiences:` or `computed_traits:`")
         if "defaults" in entries and not is_nothing(entries["defaults"].value):
             self._read_defaults(self.nodes.mapping(entries["defaults"].value, DEFAULTS, "`defaults`"))
         lists = [(kind, entries[name].value) for kind, name in _LISTS.items() if name in entries]
@@ -214,7 +218,10 @@ def _name(node: yaml.Node) -> str:
 
 
 def _description(node: yaml.Node) -> str:
-    return "" if is_nothing(node) or not scalar(node) else text(node)
+    description = "" if is_nothing(node) or not scalar(node) else text(node)
+    if unfit := re.search("[\0\ud800-\udfff]", description):
+        raise ValueError(f"the character U+{ord(unfit[0]):04X} cannot be kept in a store; delete it")
+    return description
 
 
 def _key(node: yaml.Node) -> str:

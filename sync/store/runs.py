@@ -33,9 +33,17 @@ def write_counts(connection: Connection, run_id: int, **counts: int) -> None:
     connection.execute(update(runs).where(runs.c.id == run_id).values(**counts))
 
 
-def end(connection: Connection, run_id: int, outcome: Outcome, now: datetime, error: str | None = None) -> None:
-    """End a run."""
-    connection.execute(update(runs).where(runs.c.id == run_id).values(outcome=outcome.value, ended_at=now, error=error))
+def end(
+    connection: Connection, run_id: int, outcome: Outcome, now: datetime, error: str | None = None, *, at: datetime | None = None
+) -> None:
+    """End a run; with `at`, as one of that instant."""
+    instant = {} if at is None else {"at": at}
+    connection.execute(update(runs).where(runs.c.id == run_id).values(outcome=outcome.value, ended_at=now, error=error, **instant))
+
+
+def note(connection: Connection, run_id: int, error: str) -> None:
+    """Write down what there is to say about a run that has ended."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(error=error))
 
 
 def count_settled(connection: Connection, accepted: Mapping[int, int], rejected: Mapping[int, int], now: datetime) -> None:
@@ -118,6 +126,21 @@ def relieve(connection: Connection, counts: Mapping[int, int], now: datetime) ->
 def by_id(connection: Connection, run_id: int) -> Run:
     """Return one run, with what it still answers for counted in the ledger at this moment."""
     return _counted(connection, _run(connection.execute(_runs().where(runs.c.id == run_id)).one()))
+
+
+def find(connection: Connection, run_id: int) -> Run | None:
+    """Return one run, or None where there is none."""
+    row = connection.execute(_runs().where(runs.c.id == run_id)).one_or_none()
+    return None if row is None else _counted(connection, _run(row))
+
+
+def passed_since(connection: Connection, run: Run) -> int | None:
+    """Return the id of the first later run of the same audience that no guard held; None where there is none."""
+    later = select(func.min(runs.c.id)).join(audiences, audiences.c.id == runs.c.audience_id)
+    found: int | None = connection.scalars(
+        later.where(audiences.c.key == run.audience, runs.c.id > run.id, runs.c.outcome != Outcome.GUARDED.value)
+    ).one()
+    return found
 
 
 def recent(connection: Connection, key: str | None, limit: int) -> tuple[Run, ...]:

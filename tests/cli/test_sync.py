@@ -122,6 +122,7 @@ def test_a_guard_stops_its_audience_and_the_others_go_on(history: Any, standin: 
     assert done.code == 4
     run = of(done, "buyers")
     assert (run["outcome"], run["members"], counts(run)) == ("guarded", 2, (0, 0, 0, 0, 0))
+    assert (run["entered"], run["exited"]) == (0, 2)
     assert "2 of 2 members would leave" in run["error"]
     assert of(done, "orders")["outcome"] == "done"
     assert standin.users()["bob"]["metadata"]["buyers"] is True

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from sync.audience import Cron, Definition, Every, Guard, Kind, Manual, Schedule, Share
+from sync.audience import DEFAULT_GUARD, Cron, Definition, Every, Guard, Kind, Manual, Schedule, Share
 from sync.definitions import read
 
 Read = Callable[..., tuple[Definition, ...]]
@@ -50,6 +50,7 @@ def test_the_contracts_example_is_read(read_texts: Read) -> None:
         name="Order Completed Last 30days",
         query="event('Order Completed').within(30 days).count() >= 1",
         schedule=Every(timedelta(minutes=1)),
+        guard=DEFAULT_GUARD,
     )
     assert spenders == Definition(
         kind=Kind.AUDIENCE,
@@ -113,8 +114,8 @@ def test_a_default_schedule_holds_where_a_definition_names_none(
 @pytest.mark.parametrize(
     ("defaults", "fields", "guard"),
     [
-        # There is none until somebody asks for one.
-        ("", "", None),
+        # Half may not leave at once until somebody says otherwise.
+        ("", "", DEFAULT_GUARD),
         ("", "guard: {max_exits: 0.5%}", Guard(max_exits=Share(Decimal("0.5")))),
         ("", "guard: {max_entries: 500}", Guard(max_entries=500)),
         ("guard: {max_exits: 10}", "", Guard(max_exits=10)),

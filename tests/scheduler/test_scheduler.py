@@ -215,6 +215,21 @@ def test_an_audience_that_was_computed_as_of_a_later_instant_waits_for_its_time(
     assert watch.seen == [after(hours=5), after(hours=6)]
 
 
+def test_what_an_audience_refers_to_is_computed_before_it(store: Store, hands: Hands) -> None:
+    keep(store, identify("ann", {"n": 1}))
+    defined(
+        store,
+        definition("a", query="trait('b') = true", schedule=HOURLY),
+        definition("b", query="trait('c') = true", schedule=HOURLY),
+        definition("c", query="trait('n') = 1", schedule=HOURLY),
+    )
+
+    scheduler(store, hands).run_due("a")
+
+    with store.reading() as connection:
+        assert [by_key(connection, key).members for key in "abc"] == [1, 1, 1]
+
+
 def test_a_guarded_run_takes_its_slot_and_says_so(store: Store, hands: Hands, caplog: pytest.LogCaptureFixture) -> None:
     keep(store, identify("ann", {"in": True}))
     defined(store, definition(schedule=HOURLY, guard=Guard(max_exits=0)))
