@@ -51,18 +51,19 @@ def apply(store: Store, wanted: Sequence[Definition], now: datetime) -> Changes:
 
     Nothing is computed yet, but for the retired: their members are owed `false` from now on.
     """
+    return store.write(lambda connection: apply_within(connection, wanted, now))
 
-    def applied(connection: Connection) -> Changes:
-        changes = _compare(audiences.all_stored(connection), wanted)
-        for definition in changes.added:
-            audiences.add(connection, definition, now)
-        for change in changes.changed:
-            audiences.change(connection, change.stored, change.definition, now)
-        for stored in changes.retired:
-            _retire(connection, stored, now)
-        return changes
 
-    return store.write(applied)
+def apply_within(connection: Connection, wanted: Sequence[Definition], now: datetime) -> Changes:
+    """Do the same as a part of a transaction that writes."""
+    changes = _compare(audiences.all_stored(connection), wanted)
+    for definition in changes.added:
+        audiences.add(connection, definition, now)
+    for change in changes.changed:
+        audiences.change(connection, change.stored, change.definition, now)
+    for stored in changes.retired:
+        _retire(connection, stored, now)
+    return changes
 
 
 def _compare(stored: Sequence[Stored], wanted: Sequence[Definition]) -> Changes:

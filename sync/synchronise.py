@@ -67,6 +67,19 @@ def synchronise(
     """Compute each audience as of an instant (None: now), and tell Moesif what is owed; wait so long without progress."""
     started = time.monotonic()
     computed = [compute(store, one, at, clock, resync=resync) for one in stored]
+    return deliver(store, sender, computed, started, patience=patience, progress=progress)
+
+
+def deliver(
+    store: Store,
+    sender: Sender,
+    computed: Sequence[Run],
+    started: float,
+    *,
+    patience: timedelta,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Report:
+    """Tell Moesif what is owed, and report on runs that were computed; `started` is when that began, by the monotonic clock."""
     drain = sender.drain(patience, progress)
     return Report(
         runs=_as_they_stand(store, computed),

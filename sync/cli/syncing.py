@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from sync.store.audiences import Stored
 
 
-def compute(keys: Keys = None, at: At = None, json: JsonFlag = False) -> None:
+def compute(
+    keys: Keys = None,
+    at: At = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Look at everyone, and not only at users about whom something arrived or time passed.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
     """Work out who is in the audiences, and owe what changed; send nothing.
 
     Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled.
@@ -40,7 +48,7 @@ def compute(keys: Keys = None, at: At = None, json: JsonFlag = False) -> None:
         runs = []
         with progress("computing", len(stored)) as bar:
             for one in stored:
-                runs.append(compute_one(app.store, one, at, app.clock))
+                runs.append(compute_one(app.store, one, at, app.clock, rebuild=rebuild))
                 bar(len(runs), one.key)
     if json:
         say_json({"runs": [run_report(run) for run in runs], "seconds": round(time.monotonic() - started, 3)})
@@ -56,27 +64,35 @@ def sync(
         bool,
         typer.Option("--resync", help="Send `true` to every member again, and `false` to everyone ever sent `true` who is out."),
     ] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="Do exactly what a plan that `plan --out` wrote says, or refuse."),
+    ] = None,
+    accept: Annotated[
+        int | None,
+        typer.Option("--accept", min=1, metavar="RUN", help="Let a run through that a guard holds; `runs` shows its number."),
+    ] = None,
     wait: Wait = 30.0,
     json: JsonFlag = False,
 ) -> None:
     """Compute, then tell Moesif about the users whose membership changed, until nothing is due.
 
     Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled;
-    forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, 3 if the key was refused, 4 if a
-    guard stopped an audience (the others go on), 5 if Moesif cannot be reached.
+    forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, 2 if a plan no longer holds, 3 if
+    the key was refused, 4 if a guard stopped an audience (the others go on), 5 if Moesif cannot be reached.
     """
     from sync.cli.draining import counting, due, exit_code, forwarded
-    from sync.synchronise import synchronise
+    from sync.synchronise import deliver
 
+    _require_one_way(keys or [], at, resync, plan, accept)
     with opened_app() as app, ExitStack() as stack:
         require_key(app)
-        follow_definitions(app)
-        now = at or app.clock()
-        stored = _chosen(app, keys or [], at)
+        started, now = time.monotonic(), at or app.clock()
+        computed = _planned(app, plan) if plan is not None else _computed(app, keys or [], at, resync, accept)
         sender = stack.enter_context(app.sender())
         with progress("sending", None) as bar:
             patience = timedelta(seconds=wait)
-            report = synchronise(app.store, sender, stored, at, app.clock, resync=resync, patience=patience, progress=counting(bar))
+            report = deliver(app.store, sender, computed, started, patience=patience, progress=counting(bar))
         # What earlier runs, and audiences that are retired, left over was due as well.
         queued, left = forwarded(app), due(app)
         code = exit_code(app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
@@ -91,6 +107,36 @@ def sync(
         if left:
             say(f"{left:,} still owed in all: personas-sync deliveries")
     raise typer.Exit(code)
+
+
+def _require_one_way(keys: Sequence[str], at: datetime | None, resync: bool, plan: Path | None, accept: int | None) -> None:
+    """Raise InputError where options are given together that say different things."""
+    from sync.errors import InputError
+
+    if plan is not None and (keys or at or resync or accept):
+        raise InputError("--plan says which audiences and as of when: no KEY, --at, --resync or --accept goes with it")
+    if accept is not None and (keys or at or resync):
+        raise InputError("--accept lets one run through, of its audience and as of now: no KEY, --at or --resync goes with it")
+
+
+def _computed(app: App, keys: Sequence[str], at: datetime | None, resync: bool, accept: int | None) -> list[Run]:
+    from sync.compute import compute as compute_one
+    from sync.compute import held
+
+    follow_definitions(app)
+    accepted = None if accept is None else held(app.store, accept)
+    stored = _chosen(app, keys if accepted is None else [accepted.audience], at)
+    return [compute_one(app.store, one, at, app.clock, resync=resync, accepted=accepted) for one in stored]
+
+
+def _planned(app: App, file: Path) -> Sequence[Run]:
+    from sync.cli.planning import read_plan
+    from sync.plan import apply_plan
+
+    sealed = read_plan(file)
+    # In one transaction with the plan's: where it is refused, no definition has been put in force either.
+    wanted = app.definitions() if app.settings.definitions.exists() else None
+    return apply_plan(app.store, wanted, sealed, app.clock)
 
 
 def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored, ...]:

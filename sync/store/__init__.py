@@ -48,6 +48,17 @@ class Session:
         finally:
             self._connection.execution_options(writing=False)
 
+    @contextmanager
+    def trying(self) -> Iterator[Connection]:
+        """Begin a transaction that writes, and take everything back at its end."""
+        self._connection.execution_options(writing=True)
+        try:
+            with self._connection.begin() as transaction:
+                yield self._connection
+                transaction.rollback()
+        finally:
+            self._connection.execution_options(writing=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:

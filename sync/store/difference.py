@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, null, select, true, union_all
 
+from sync.json_value import encode
 from sync.membership import IN, OUT
 from sync.store.audiences import Stored
 from sync.store.candidates import Candidates
 from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, emptied, upsert
 from sync.store.profiles import portions
-from sync.store.schema import memberships
+from sync.store.schema import memberships, profiles
 
 IN_ONE_STATEMENT: Final = 100
 """How many selects are put into one; SQLite takes 500."""
@@ -75,6 +77,23 @@ def of_retired(connection: Connection, audience: Stored) -> Difference:
         everybody = select(memberships.c.profile_id, literal(OUT)).where(_of(audience.id), memberships.c.value == IN)
         connection.execute(insert(found).from_select(_NAMES, everybody))
     return _counted(connection, audience, found, size(connection, audience))
+
+
+def digest(connection: Connection, found: Table) -> str:
+    """Return a SHA-256 over who would change and to what, in hexadecimal."""
+    told = sha256()
+    rows = select(profiles.c.user_id, found.c.value).join_from(found, profiles, profiles.c.id == found.c.profile_id)
+    for user_id, value in connection.execute(rows.order_by(found.c.profile_id)).yield_per(1000):
+        told.update(encode([user_id, value]).encode())
+    return told.hexdigest()
+
+
+def sample(connection: Connection, audience: Stored, found: Table, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the first user ids that would enter, or have another value, and of those that would leave."""
+    here = found.c.value == IN if audience.is_audience else found.c.value.is_not(None)
+    users = select(profiles.c.user_id).join_from(found, profiles, profiles.c.id == found.c.profile_id)
+    some = users.order_by(found.c.profile_id).limit(limit)
+    return tuple(connection.scalars(some.where(here))), tuple(connection.scalars(some.where(~here)))
 
 
 def is_any(connection: Connection, candidates: Sequence[Candidates]) -> bool:

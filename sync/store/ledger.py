@@ -97,6 +97,20 @@ def owed(connection: Connection, audience_id: int) -> int:
     return connection.scalars(statement).one()
 
 
+def owed_after(connection: Connection, audience: Stored, found: Difference) -> tuple[int, int]:
+    """Count what would have to be told if a difference were recorded: in all, and what is owed already and has not changed."""
+    m = memberships.c
+    same_user = and_(_of(audience.id), m.profile_id == found.table.c.profile_id)
+    on_its_way = and_(m.state.in_([State.SENDING.value, State.UNKNOWN.value]), found.table.c.value.is_not(None))
+    is_news = and_(found.table.c.value.is_not(None), m.accepted.is_distinct_from(found.table.c.value))
+    joined = found.table.outerjoin(memberships, same_user)
+    changed = connection.scalars(select(func.count()).select_from(joined).where(or_(on_its_way, is_news))).one()
+    left = memberships.outerjoin(found.table, m.profile_id == found.table.c.profile_id)
+    waiting = and_(_of(audience.id), _is(*_DUE, State.SENDING.value), m.value.is_not(None), found.table.c.profile_id.is_(None))
+    resent = connection.scalars(select(func.count()).select_from(left).where(waiting)).one()
+    return changed + resent, resent
+
+
 def states(connection: Connection) -> dict[tuple[str, str], int]:
     """Count what is not settled, by audience key and state."""
     statement = (
