@@ -209,7 +209,7 @@ def _found(
         return difference.of_everyone(connection, audience, compiled)
     concerned = candidates(query, then, seen, audience.computed_at, at)
     if not difference.is_any(connection, concerned):
-        return difference.of_nobody(connection, audience)
+        return difference.of_nobody(audience)
     return difference.of_candidates(connection, audience, concerned, compiled)
 
 
@@ -249,12 +249,10 @@ def is_current(connection: Connection, seen: Look) -> bool:
 def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run | None:
     """Record what was found, in a transaction that has made sure of `is_current`. Returns None for a slot with nothing new."""
     audience, found = seen.audience, seen.found
-    if wanted.slot is not None:
-        audiences.take_slot(connection, audience.id, wanted.slot)
     objection = objection_to(seen, wanted.accepted)
     if objection is not None:
         return _hold(connection, seen, wanted, started, ended, objection)
-    audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis))
+    audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis), wanted.slot)
     if wanted.slot is not None and not found.changed and not seen.is_whole:
         return None
     run_id = runs.open_run(connection, audience.id, seen.at, started)
@@ -270,6 +268,8 @@ def _hold(connection: Connection, seen: Look, wanted: Wanted, started: datetime,
 
     A slot after another does not add a row each: the one that is held already says how things stand now.
     """
+    if wanted.slot is not None:
+        audiences.take_slot(connection, seen.audience.id, wanted.slot)
     held = None if wanted.slot is None or seen.last is None else runs.by_id(connection, seen.last)
     is_held = held is not None and held.outcome is Outcome.GUARDED
     run_id = held.id if held is not None and is_held else runs.open_run(connection, seen.audience.id, seen.at, started)

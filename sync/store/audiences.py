@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from sync.audience import Definition, Kind, guard_from_json, guard_to_json, schedule_from_json, schedule_to_json
 from sync.errors import NotFound
@@ -103,9 +103,10 @@ def retire(connection: Connection, id: int, at: datetime | None, now: datetime) 
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computed(connection: Connection, id: int, at: datetime, version: int, basis: str) -> None:
-    """Remember the last run's instant, the version it computed and what it had seen."""
-    values = {"computed_at": at, "computed_version": version, "basis": basis}
+def computed(connection: Connection, id: int, at: datetime, version: int, basis: str, slot: datetime | None) -> None:
+    """Remember the last run's instant, the version it computed, what it had seen, and the slot of the schedule it was for."""
+    values: dict[str, Any] = {"computed_at": at, "computed_version": version, "basis": basis}
+    values |= {} if slot is None else {"slot_at": slot}
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
@@ -114,10 +115,9 @@ def count_members(connection: Connection, id: int, members: int) -> None:
     connection.execute(update(audiences).where(audiences.c.id == id).values(members=members))
 
 
-def take_slot(connection: Connection, id: int, slot: datetime) -> bool:
-    """Take a slot of the schedule; False where it, or a later one, was taken already, by whichever scheduler."""
-    free = or_(audiences.c.slot_at.is_(None), audiences.c.slot_at < slot)
-    return connection.execute(update(audiences).where(audiences.c.id == id, free).values(slot_at=slot)).rowcount == 1
+def take_slot(connection: Connection, id: int, slot: datetime) -> None:
+    """Take a slot of the schedule for a run that changes nothing else."""
+    connection.execute(update(audiences).where(audiences.c.id == id).values(slot_at=slot))
 
 
 def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 WORTH_ANALYZING: Final = 1000
+WORTH_TRUNCATING: Final = 10_000
 """Rows."""
 
 
@@ -37,11 +38,14 @@ CANDIDATES: Final = _scratch("candidates")
 def emptied(connection: Connection, table: Table) -> Table:
     """Return a temporary table with nothing in it."""
     connection.execute(CreateTable(table, if_not_exists=True))
+    deleted = connection.execute(delete(table)).rowcount
     if connection.dialect.name == "postgresql":
-        # Rows that are only deleted stay until a vacuum, which nothing ever does to a temporary table.
-        connection.exec_driver_sql(f"TRUNCATE {table.name}")
-    else:
-        connection.execute(delete(table))
+        # Rows that are only deleted stay until a vacuum, which nothing ever does to a temporary table. To truncate it each time
+        # would write to the catalog, and so to the disk, for every run.
+        dead = connection.info.setdefault(table.name, 0) + deleted
+        if dead > WORTH_TRUNCATING:
+            connection.exec_driver_sql(f"TRUNCATE {table.name}")
+        connection.info[table.name] = 0 if dead > WORTH_TRUNCATING else dead
     return table
 
 

@@ -32,7 +32,8 @@ Compiled: TypeAlias = Callable[[Select[Any] | None], Select[Any]]
 class Difference:
     """What a run would change; the rows themselves are in a table of the connection's own."""
 
-    table: Table
+    table: Table | None
+    """None where nobody had to be looked at."""
     before: int
     """How many were in, or had a value."""
     entered: int
@@ -65,9 +66,9 @@ def of_candidates(connection: Connection, audience: Stored, candidates: Sequence
     return _counted(connection, audience, found, audience.members)
 
 
-def of_nobody(connection: Connection, audience: Stored) -> Difference:
+def of_nobody(audience: Stored) -> Difference:
     """Return the difference of a run that need look at nobody."""
-    return Difference(table=emptied(connection, DIFFERENCE), before=audience.members, entered=0, exited=0, changed=0)
+    return Difference(table=None, before=audience.members, entered=0, exited=0, changed=0)
 
 
 def of_retired(connection: Connection, audience: Stored) -> Difference:
@@ -79,17 +80,21 @@ def of_retired(connection: Connection, audience: Stored) -> Difference:
     return _counted(connection, audience, found, size(connection, audience))
 
 
-def digest(connection: Connection, found: Table) -> str:
+def digest(connection: Connection, found: Table | None) -> str:
     """Return a SHA-256 over who would change and to what, in hexadecimal."""
     told = sha256()
+    if found is None:
+        return told.hexdigest()
     rows = select(profiles.c.user_id, found.c.value).join_from(found, profiles, profiles.c.id == found.c.profile_id)
     for user_id, value in connection.execute(rows.order_by(found.c.profile_id)).yield_per(1000):
         told.update(encode([user_id, value]).encode())
     return told.hexdigest()
 
 
-def sample(connection: Connection, audience: Stored, found: Table, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def sample(connection: Connection, audience: Stored, found: Table | None, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the first user ids that would enter, or have another value, and of those that would leave."""
+    if found is None:
+        return (), ()
     here = found.c.value == IN if audience.is_audience else found.c.value.is_not(None)
     users = select(profiles.c.user_id).join_from(found, profiles, profiles.c.id == found.c.profile_id)
     some = users.order_by(found.c.profile_id).limit(limit)

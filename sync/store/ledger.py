@@ -61,14 +61,9 @@ def apply(
     """
     if take_over:
         runs.supersede(connection, audience.id, run_id, now)
-    relieved = runs.answering(connection, audience.id, found.table)
-    connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found.table, at, run_id)))
-    connection.execute(_recorded(connection, audience.id, found.table, at, run_id))
-    if not audience.is_audience:
-        dates.replace_values(connection, audience.key, found.table)
+    told = 0 if found.table is None else _record(connection, audience, found.table, at, run_id, now)
     if resync:
         _owe_everybody(connection, audience.id, run_id)
-    runs.relieve(connection, {id: count for id, count in relieved.items() if id != run_id}, now)
     runs.write_counts(
         connection,
         run_id,
@@ -76,10 +71,21 @@ def apply(
         entered=found.entered if audience.is_audience else 0,
         exited=found.exited if audience.is_audience else 0,
         changed=found.changed,
-        owed=owed(connection, audience.id) if take_over else sum(runs.answering(connection, audience.id, found.table).values()),
+        owed=owed(connection, audience.id) if take_over else told,
     )
     audiences_of_store.count_members(connection, audience.id, found.after)
     runs.close_if_settled(connection, [run_id], now)
+
+
+def _record(connection: Connection, audience: Stored, found: Table, at: datetime, run_id: int, now: datetime) -> int:
+    """Record who changed, and return about how many of them Moesif is to be told."""
+    earlier = runs.answering(connection, audience.id, found)
+    connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found, at, run_id)))
+    connection.execute(_recorded(connection, audience.id, found, at, run_id))
+    if not audience.is_audience:
+        dates.replace_values(connection, audience.key, found)
+    runs.relieve(connection, {id: count for id, count in earlier.items() if id != run_id}, now)
+    return sum(runs.answering(connection, audience.id, found).values())
 
 
 def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[int, tuple[str, ...]]:
@@ -100,14 +106,18 @@ def owed(connection: Connection, audience_id: int) -> int:
 def owed_after(connection: Connection, audience: Stored, found: Difference) -> tuple[int, int]:
     """Count what would have to be told if a difference were recorded: in all, and what is owed already and has not changed."""
     m = memberships.c
+    waiting = and_(_of(audience.id), _is(*_DUE, State.SENDING.value), m.value.is_not(None))
+    if found.table is None:
+        left = connection.scalars(select(func.count()).select_from(memberships).where(waiting)).one()
+        return left, left
     same_user = and_(_of(audience.id), m.profile_id == found.table.c.profile_id)
     on_its_way = and_(m.state.in_([State.SENDING.value, State.UNKNOWN.value]), found.table.c.value.is_not(None))
     is_news = and_(found.table.c.value.is_not(None), m.accepted.is_distinct_from(found.table.c.value))
     joined = found.table.outerjoin(memberships, same_user)
     changed = connection.scalars(select(func.count()).select_from(joined).where(or_(on_its_way, is_news))).one()
-    left = memberships.outerjoin(found.table, m.profile_id == found.table.c.profile_id)
-    waiting = and_(_of(audience.id), _is(*_DUE, State.SENDING.value), m.value.is_not(None), found.table.c.profile_id.is_(None))
-    resent = connection.scalars(select(func.count()).select_from(left).where(waiting)).one()
+    beside = memberships.outerjoin(found.table, m.profile_id == found.table.c.profile_id)
+    unchanged = select(func.count()).select_from(beside).where(waiting, found.table.c.profile_id.is_(None))
+    resent = connection.scalars(unchanged).one()
     return changed + resent, resent
 
 

@@ -120,7 +120,8 @@ def relieve(connection: Connection, counts: Mapping[int, int], now: datetime) ->
         if run.outcome is not Outcome.DELIVERING:
             # It had ended with these held; its counts are to be true again.
             close(connection, run, now)
-    close_if_settled(connection, sorted(counts), now)
+    if counts:
+        close_if_settled(connection, sorted(counts), now)
 
 
 def by_id(connection: Connection, run_id: int) -> Run:
