@@ -31,7 +31,24 @@ MARGIN: Final = timedelta(seconds=31)
 """No request is begun in the last part of a lease, which is longer than a request: another holder must not meet ours on the way."""
 
 
+AT_ONCE: Final = 8
+"""How many requests are claimed for, and how many answers written down, in one transaction."""
+
+SETTLE_WITHIN: Final = 0.05
+"""Seconds that an answer may wait for others to be written down with it."""
+
 Failure = Later | Unknown | KeyRefused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answered:
+    """A request that has come back and is not written down yet."""
+
+    parcels: list[Parcel]
+    results: list[Result]
+    requests: int
+    at: float = field(default_factory=time.monotonic)
+    """By the monotonic clock."""
 
 
 class Right:
@@ -123,7 +140,11 @@ class Drain:
 
 
 class LaneSender:
-    """Sends one lane until its drain is over."""
+    """Sends one lane until its drain is over.
+
+    Claims for several requests at once and writes down several answers at once, since a transaction costs as much as a request;
+    what was claimed waits for a free connection.
+    """
 
     def __init__(self, desk: Desk, lane: Lane, connections: int, right: Right, drain: Drain) -> None:
         self._desk = desk
@@ -131,7 +152,9 @@ class LaneSender:
         self._connections = connections
         self._right = right
         self._drain = drain
+        self._ready: list[list[Parcel]] = []
         self._under_way: dict[Future[tuple[list[Result], int]], list[Parcel]] = {}
+        self._answered: list[_Answered] = []
         self.failure: BaseException | None = None
 
     def work(self) -> None:
@@ -148,22 +171,26 @@ class LaneSender:
         try:
             pause = self._fill(pool)
             if self._under_way:
-                self._settle_finished()
+                self._collect()
+            if self._answered and self._is_time_to_settle():
+                self._settle()
                 return True
-            return self._rest(pause)
+            return bool(self._under_way or self._answered) or self._rest(pause)
         except StoreBusy as error:
             log.info("%s", error)
-            return not self._drain.is_over()
+            return bool(self._answered or self._ready) or not self._drain.is_over()
 
     def _fill(self, pool: ThreadPoolExecutor) -> timedelta:
-        """Claim until every connection is busy; return how long to wait where nothing could be claimed."""
+        """Keep every connection busy; return how long to wait where nothing could be claimed."""
         while len(self._under_way) < self._connections:
             if self._is_ending():
+                self._put_back()
                 return timedelta()
-            pause = self._paused_for()
-            parcels = [] if pause else self._claim()
-            if not parcels:
-                return pause
+            if not self._ready:
+                pause = self._paused_for()
+                if pause or not self._claim():
+                    return pause
+            parcels = self._ready.pop(0)
             self._under_way[pool.submit(self._exchange, parcels)] = parcels
         return timedelta()
 
@@ -171,28 +198,61 @@ class LaneSender:
         exchange = Exchange(self._desk, self.lane, lambda: self._right.holds)
         return exchange.send(parcels), exchange.requests
 
-    def _claim(self) -> list[Parcel]:
+    def _claim(self) -> bool:
+        """Claim for several requests; False where nothing is due."""
         with self._desk.store.reading() as connection:
             if not self._desk.is_waiting(connection, self.lane):
-                return []
-        busy = [parcel for parcels in self._under_way.values() for parcel in parcels]
+                return False
+        on_the_way = [*self._under_way.values(), *(answered.parcels for answered in self._answered)]
+        busy = [parcel for parcels in on_the_way for parcel in parcels]
         with self._desk.store.writing() as connection:
-            return self._desk.claim(connection, self.lane, busy) if self._right.check(connection) else []
+            if not self._right.check(connection):
+                return False
+            claimed = self._desk.claim(connection, self.lane, busy, AT_ONCE)
+        size = self._desk.batch_items
+        self._ready = [claimed[start : start + size] for start in range(0, len(claimed), size)]
+        return bool(claimed)
 
-    def _settle_finished(self) -> None:
-        finished, _ = wait(self._under_way, timeout=1, return_when=FIRST_COMPLETED)
-        answers = [future.result() for future in finished]
-        results = [result for some, _ in answers for result in some]
-        if not finished:
-            return
+    def _collect(self) -> None:
+        """Take in what has come back, and wait a little for the first."""
+        patience = SETTLE_WITHIN if self._answered else 1.0
+        finished, _ = wait(self._under_way, timeout=patience, return_when=FIRST_COMPLETED)
+        for future in finished:
+            results, requests = future.result()
+            self._answered.append(_Answered(parcels=self._under_way.pop(future), results=results, requests=requests))
+
+    def _is_time_to_settle(self) -> bool:
+        is_bad = any(isinstance(outcome, Failure) for answered in self._answered for _, outcome in answered.results)
+        is_last = not self._under_way and not self._ready
+        waited = time.monotonic() - self._answered[0].at
+        return is_bad or is_last or len(self._answered) >= AT_ONCE or waited >= SETTLE_WITHIN
+
+    def _settle(self) -> None:
+        """Write down what came back. After an answer that speaks against going on, nothing more of what was claimed is sent."""
+        results = [result for answered in self._answered for result in answered.results]
+        outcomes = [outcome for _, outcome in results]
+        is_bad = any(isinstance(outcome, Failure) for outcome in outcomes)
         with self._desk.store.writing() as connection:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
                 self._desk.settle(connection, results)
-                self._pause_or_open(connection, [outcome for _, outcome in results])
-        for future in finished:
-            del self._under_way[future]
-        self._drain.note(results, sum(requests for _, requests in answers))
+                self._pause_or_open(connection, outcomes)
+                if is_bad:
+                    self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
+        if is_bad:
+            self._ready = []
+        requests = sum(answered.requests for answered in self._answered)
+        self._answered = []
+        self._drain.note(results, requests)
+
+    def _put_back(self) -> None:
+        """Owe again what was claimed and is not going to be sent by this process."""
+        if not self._ready:
+            return
+        with self._desk.store.writing() as connection:
+            if self._right.check(connection):
+                self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
+        self._ready = []
 
     def _pause_or_open(self, connection: Connection, outcomes: list[Outcome]) -> None:
         failed = [outcome for outcome in outcomes if isinstance(outcome, Later | Unknown | KeyRefused)]

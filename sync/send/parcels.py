@@ -80,12 +80,14 @@ class Desk:
         facts = queue.waiting(connection, lane, on_the_way=on_the_way)
         return facts or (lane is Lane.USERS and ledger.waiting(connection, on_the_way=on_the_way))
 
-    def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel]) -> list[Parcel]:
-        """Take what the next request may carry, leaving out whoever is in a request already."""
+    def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel], requests: int = 1) -> list[Parcel]:
+        """Take what the next requests may carry, leaving out whoever is in a request already."""
+        limit = self.batch_items * requests
         subjects = frozenset(parcel.subject for parcel in busy) if lane is not Lane.ACTIONS else frozenset()
-        parts = self._facts(connection, queue.claim(connection, lane, self.batch_items, subjects))
+        on_the_way = frozenset(id for parcel in busy for id in parcel.delivery_ids)
+        parts = self._facts(connection, queue.claim(connection, lane, limit, subjects, on_the_way))
         if lane is Lane.USERS:
-            parts += self._state(connection, busy, subjects, self.batch_items)
+            parts += self._state(connection, busy, subjects, limit)
         return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
 
     def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
@@ -107,6 +109,13 @@ class Desk:
                 case Later(reason=reason) | KeyRefused(reason=reason):
                     queue.settle(connection, deliveries, State.OWED, reason)
                     ledger.settle_back(connection, updates, State.OWED, reason)
+
+    def put_back(self, connection: Connection, parcels: Iterable[Parcel]) -> None:
+        """Owe again what was claimed and never sent."""
+        audiences.hold(connection)
+        several = list(parcels)
+        queue.put_back(connection, [id for parcel in several for id in parcel.delivery_ids])
+        ledger.put_back(connection, [update for parcel in several for update in parcel.updates])
 
     def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
         parts = [
@@ -131,7 +140,10 @@ class Desk:
         if not free:
             return []
         audiences.hold(connection)
-        return [(update.user_id, self._part(update)) for update in ledger.claim(connection, free)]
+        # In the order in which they are due: what is unknown goes first.
+        place = {id: number for number, id in enumerate(free)}
+        claimed = sorted(ledger.claim(connection, free), key=lambda update: place[update.profile_id])
+        return [(update.user_id, self._part(update)) for update in claimed]
 
     def _part(self, update: ledger.Update) -> Part:
         computation = Computation(

@@ -320,6 +320,15 @@ def settle_back(connection: Connection, updates: Sequence[Update], state: State,
         connection.execute(update(memberships).where(rows).values(**values, **doubt))
 
 
+def put_back(connection: Connection, updates: Sequence[Update]) -> None:
+    """Owe again what was claimed and never sent: that was no attempt."""
+    m = memberships.c
+    # What was unknown before it was claimed has no accepted value, and so is told whatever happens.
+    values = {"state": _answered(literal(State.OWED.value)), "sent": None, "attempts": m.attempts - 1}
+    for rows in _on_the_way(updates):
+        connection.execute(update(memberships).where(rows).values(**values))
+
+
 def abandon(connection: Connection, reason: str) -> None:
     """Make unknown whatever a sender that is no more had on the way."""
     left = update(memberships).where(memberships.c.audience_id.in_(select(audiences.c.id)), _is(State.SENDING.value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
@@ -48,16 +49,20 @@ class Listed:
     message_id: str
 
 
-def claim(connection: Connection, lane: Lane, limit: int, busy: frozenset[str]) -> list[Delivery]:
+def claim(
+    connection: Connection, lane: Lane, limit: int, busy: frozenset[str], on_the_way: frozenset[int] = frozenset()
+) -> list[Delivery]:
     """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
 
-    Of one subject nothing is taken past a row that stays behind, so that order is kept.
+    Of one subject nothing is taken past a row that stays behind, so that order is kept. `on_the_way` are the ids of what is in a
+    request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that request has been answered.
     """
     d = deliveries.c
     ids: list[int] = []
     for state in _DUE:
         due = select(d.id).where(d.lane == lane.value, d.state == state).order_by(d.id).limit(limit - len(ids))
         ids += connection.scalars(due.where(d.subject.not_in(busy)) if busy else due)
+    ids = list(takewhile(lambda due: due not in on_the_way, ids))
     found = connection.execute(_with_calls().where(d.id.in_(ids)).order_by(d.id)).all()
     taken = update(deliveries).where(d.id.in_(ids)).values(state=State.SENDING.value, attempts=d.attempts + 1)
     connection.execute(taken)
@@ -65,13 +70,20 @@ def claim(connection: Connection, lane: Lane, limit: int, busy: frozenset[str]) 
 
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
-    """Forget what Moesif took."""
-    connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids)))
+    """Forget what Moesif took. What was erased while it was on the way is left as it is, here and in `settle`."""
+    connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING)))
 
 
 def settle(connection: Connection, ids: Sequence[int], state: State, reason: str) -> None:
     """Put rows into a state: owed again, unknown, or rejected."""
-    connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(state=state.value, reason=reason))
+    on_the_way = update(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING))
+    connection.execute(on_the_way.values(state=state.value, reason=reason))
+
+
+def put_back(connection: Connection, ids: Sequence[int]) -> None:
+    """Owe again what was claimed and never sent: that was no attempt."""
+    claimed = update(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING))
+    connection.execute(claimed.values(state=State.OWED.value, attempts=deliveries.c.attempts - 1))
 
 
 def abandon(connection: Connection, reason: str) -> None:

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 
 import pytest
+from sqlalchemy import select
 
 from sync.delivery import Accepted, Lane, Later, Outcome, Rejected, Unknown
 from sync.payload import size
 from sync.standin import Fault, StandIn
 from sync.store import Store, queue
-from tests.make import after, audience, group, identify, keep, people, record, track
+from sync.store.schema import memberships
+from tests.make import after, audience, group, identify, keep, people, record, run_of, track
 
 
 def is_due(store: Store) -> bool:
@@ -168,3 +170,38 @@ def test_actions_need_no_order_and_stay_apart(store: Store, road, standin: Stand
 
     assert drain.requests == 1
     assert len(standin.actions()) == 30
+
+
+def test_what_was_claimed_and_never_sent_is_owed_again_and_was_no_attempt(store: Store, fake_road, told) -> None:
+    names = [f"u{number}" for number in range(6)]
+    people(store, *names)
+    run = record(store, audience(store), set(names))
+    answers = iter([Accepted(), Later(reason="429")])
+    told.answer = lambda lane, documents: next(answers, Accepted())
+
+    fake_road.over(batch_items=1).with_(connections=1).drain(0.0)
+
+    with store.reading() as connection:
+        found = connection.execute(select(memberships.c.state, memberships.c.attempts).order_by(memberships.c.profile_id)).all()
+    assert [tuple(row) for row in found] == [("settled", 0), ("owed", 1), *[("owed", 0)] * 4]
+    now = run_of(store, run)
+    assert (now.owed, now.accepted, now.held) == (6, 1, 5)
+
+
+def test_a_sender_that_is_stopped_puts_back_what_it_had_claimed(store: Store, fake_road, told) -> None:
+    names = [f"u{number}" for number in range(6)]
+    people(store, *names)
+    record(store, audience(store), set(names))
+    road = fake_road.over(batch_items=1).with_(connections=1)
+    stop, wake = threading.Event(), threading.Event()
+
+    def answer(lane, documents):
+        stop.set()
+        return Accepted()
+
+    told.answer = answer
+    road.sender.run(stop, wake)
+
+    with store.reading() as connection:
+        states = list(connection.scalars(select(memberships.c.state).order_by(memberships.c.profile_id)))
+    assert states == ["settled", *["owed"] * 5]
