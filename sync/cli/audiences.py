@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sync.cli import depends
 from sync.cli.options import At, JsonFlag, limit_option
 from sync.cli.output import clean, count, facts, in_table, say, say_json, shown_at, table
 from sync.cli.reports import definition_report, optional_iso, past_run_report
@@ -14,12 +15,9 @@ from sync.cli.session import opened_app
 
 if TYPE_CHECKING:
     from sync.json_value import Json
-    from sync.language.reads import Edge, Reads
-    from sync.language.tree import Path, Query, Reducible
+    from sync.language.tree import Query
     from sync.store.audiences import Stored
     from sync.store.lookup import Connection
-
-HISTORY = 10
 
 
 def audiences(
@@ -44,9 +42,16 @@ def audiences(
         table(("key", "members", "schedule", "last run as of", "owed"), rows, right=("members", "owed"), fold=("key",))
 
 
-def show(key: Annotated[str, typer.Argument(metavar="KEY", help="Its key.")], json: JsonFlag = False) -> None:
-    """Show one audience or computed trait: definition, size, schedule, runs, what its query looks at."""
-    from sync.language.reads import edges, reads
+def show(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its key.")],
+    limit: Annotated[int, limit_option("How many sizes to show, of the latest runs. Default: 10.")] = 10,
+    json: JsonFlag = False,
+) -> None:
+    """Show one audience or computed trait: definition, size over time, schedule, runs, and what its query reads.
+
+    Beside what it reads stands when time alone can change its answer for a user: at an event's or a date's instant, or so long
+    after or before it.
+    """
     from sync.store import audiences as stored_audiences
     from sync.store import runs
 
@@ -54,16 +59,15 @@ def show(key: Annotated[str, typer.Argument(metavar="KEY", help="Its key.")], js
         stored = stored_audiences.by_key(connection, key)
         report = _listed(connection, stored, app.clock(), _owed(connection).get(key, 0))
         latest = runs.recent(connection, key, 1)
-        history = runs.size_history(connection, stored.id, HISTORY)
+        history = runs.size_history(connection, stored.id, limit)
+        kinds = {one.key: one.definition.kind.value for one in stored_audiences.standing(connection)}
     query = _parsed(stored)
-    looks_at, moments = reads(query), edges(query)
     if json:
         sizes: list[Json] = [{"at": optional_iso(at), "members": members} for at, members in history]
         last = past_run_report(latest[0]) if latest else None
-        depends: Json = {**_reads_report(looks_at), "edges": [_edge_report(edge) for edge in moments]}
-        say_json({**report, "last_run": last, "reads": depends, "history": sizes})
+        say_json({**report, "last_run": last, "reads": depends.report(query, kinds), "history": sizes})
         return
-    facts(_facts(stored, report, looks_at, [_edge_text(edge) for edge in moments]))
+    facts(_facts(stored, report, depends.read_lines(query, kinds), depends.time_lines(query)))
     if history:
         say()
         table(("as of", "members"), [(shown_at(at), members) for at, members in history], right=("members",))
@@ -130,9 +134,8 @@ def _size(report: dict[str, Json]) -> str | int:
     return members if isinstance(members, int) else "-"
 
 
-def _facts(stored: Stored, report: dict[str, Json], looks_at: Reads, moments: list[str]) -> dict[str, str]:
+def _facts(stored: Stored, report: dict[str, Json], read: list[str], moments: list[str]) -> dict[str, str]:
     definition = stored.definition
-    read = [*(f"event '{event}'" for event in sorted(looks_at.events)), *(f"trait '{trait}'" for trait in sorted(looks_at.traits))]
     following = report["next_run_at"]
     found = {
         "key": stored.key,
@@ -140,8 +143,8 @@ def _facts(stored: Stored, report: dict[str, Json], looks_at: Reads, moments: li
         "kind": str(definition.kind).replace("_", " "),
         "description": definition.description,
         "query": definition.query,
-        "looks at": ", ".join(read),
-        "changes in time": "\n".join(moments),
+        "reads": "\n".join(read),
+        "time changes it": "\n".join(moments) or "never",
         "guard": "" if definition.guard is None else str(definition.guard),
         "members": str(report["members"] if report["members"] is not None else "not computed yet"),
         "owed": str(report["owed"]),
@@ -150,58 +153,6 @@ def _facts(stored: Stored, report: dict[str, Json], looks_at: Reads, moments: li
         "next run": following[:19] + "Z" if isinstance(following, str) else "-",
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _reads_report(looks_at: Reads) -> dict[str, Json]:
-    return {
-        "events": [*sorted(looks_at.events)],
-        "traits": [*sorted(looks_at.traits)],
-        "context": looks_at.context,
-        "sources": looks_at.sources,
-    }
-
-
-def _edge_report(edge: Edge) -> dict[str, Json]:
-    from sync.language.reads import EventEdge, TraitEdge
-
-    seconds = int(edge.offset.total_seconds())
-    match edge:
-        case EventEdge(event=event):
-            return {"event": event, "seconds": seconds}
-        case TraitEdge(path=path):
-            return {"trait": _path(path), "seconds": seconds}
-        case _:
-            return {"event": edge.event, "value": _value(edge.of), "seconds": seconds}
-
-
-def _edge_text(edge: Edge) -> str:
-    """Say when time alone can change the answer."""
-    from datetime import timedelta
-
-    from sync.language.constants import span_text
-    from sync.language.reads import EventEdge, TraitEdge
-
-    nothing = timedelta()
-    when = "at" if not edge.offset else f"{span_text(abs(edge.offset))} {'after' if edge.offset > nothing else 'before'}"
-    match edge:
-        case EventEdge(event=event):
-            return f"{when} event '{event}'"
-        case TraitEdge(path=path):
-            return f"{when} the date in trait '{_path(path)}'"
-        case _:
-            return f"{when} the date in {_value(edge.of)} of event '{edge.event}'"
-
-
-def _path(path: Path) -> str:
-    from sync.language.constants import path_text
-
-    return path_text(path)
-
-
-def _value(part: Reducible) -> str:
-    from sync.language.text import text_of
-
-    return text_of(part)
 
 
 def _parsed(stored: Stored) -> Query:

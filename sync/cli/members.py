@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import At, JsonFlag
+from sync.cli.options import At, JsonFlag, limit_option
 from sync.cli.output import clean, count, facts, iso, note, say, shown_at, table
 from sync.cli.reports import optional_iso
 from sync.cli.session import opened_app
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sync.app import App
     from sync.json_value import Json
     from sync.store.audiences import Stored
-    from sync.store.lookup import Connection, Person
+    from sync.store.lookup import Change, Person
 
 PAGE = 2_000
 """Members read in one transaction: however slowly they are taken, nobody else waits."""
@@ -52,10 +52,16 @@ def members(
         _say_why_nobody(stored, at)
     elif sys.stdout.isatty() and not json:
         note(count(number, "member"))
+    if at is not None and stored.computed_at is not None and at > stored.computed_at:
+        note(f"personas-sync: the last run of {stored.key} was as of {shown_at(stored.computed_at)}; nothing later is known")
 
 
-def user(id: Annotated[str, typer.Argument(metavar="ID", help="The user id.")], json: JsonFlag = False) -> None:
-    """Show a user: traits, audiences, since when, and what Moesif accepted."""
+def user(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The user id.")],
+    limit: Annotated[int, limit_option("How many entries, exits and new values to show, the latest first. Default: 20.")] = 20,
+    json: JsonFlag = False,
+) -> None:
+    """Show a user: traits, audiences, since when, what Moesif accepted, and the latest entries and exits."""
     from sync.cli.output import say_json
     from sync.store import audiences, ledger, lookup
 
@@ -63,21 +69,25 @@ def user(id: Annotated[str, typer.Argument(metavar="ID", help="The user id.")], 
         person = lookup.person(connection, id)
         rows = {row.key: row for row in ledger.of_user(connection, person.profile_id)}
         known = [one for one in audiences.all_stored(connection) if not one.retired or one.key in rows]
-        history = _history(connection, person)
+        history = lookup.changes_of(connection, person.profile_id, limit + 1)
     parts = {one.key: _standing(one, rows.get(one.key)) for one in known}
     in_audiences = {one.key: parts[one.key] for one in known if one.is_audience}
     computed = {one.key: parts[one.key] for one in known if not one.is_audience}
     if json:
-        say_json({**_person(person), "audiences": in_audiences, "computed_traits": computed, "changes": history})
+        turns: list[Json] = [_change_report(change) for change in history[:limit]]
+        report = {**_person(person), "audiences": in_audiences, "computed_traits": computed}
+        say_json({**report, "changes": turns, "more_changes": len(history) > limit})
     else:
         _show(person, in_audiences, computed)
+        _show_history(history[:limit], more=len(history) > limit)
 
 
 def _members(app: App, stored: Stored, at: datetime | None) -> Iterator[tuple[str, datetime, str]]:
-    from sync.store import ledger
+    from sync.store import ledger, purges
 
     if at is not None:
         with app.store.reading() as connection:
+            purges.require_changes(connection, at)
             yield from ledger.members_at(connection, stored, at)
         return
     after = 0
@@ -127,14 +137,24 @@ def _person(person: Person) -> dict[str, Json]:
     }
 
 
-def _history(connection: Connection, person: Person) -> list[Json]:
+def _change_report(change: Change) -> dict[str, Json]:
     from sync.json_value import decode
-    from sync.store import lookup
 
-    return [
-        {"key": key, "value": None if value is None else decode(value), "at": iso(at)}
-        for key, value, at in lookup.changes_of(connection, person.profile_id, PAGE)
-    ]
+    return {
+        "key": change.key,
+        "kind": change.kind,
+        "change": _turn(change),
+        "value": None if change.value is None else decode(change.value),
+        "at": iso(change.at),
+        "run": change.run_id,
+    }
+
+
+def _turn(change: Change) -> str:
+    """Name what a change was: of an audience one of two, of a computed trait always the same."""
+    if change.kind != "audience":
+        return "changed"
+    return "entered" if change.value == "true" else "exited"
 
 
 def _show(person: Person, in_audiences: dict[str, dict[str, Json]], computed: dict[str, dict[str, Json]]) -> None:
@@ -157,6 +177,21 @@ def _show(person: Person, in_audiences: dict[str, dict[str, Json]], computed: di
             [(key, value, _since(one), encode(one["accepted"]), str(one["state"] or "-")) for key, value, one in rows],
             fold=("audience or trait", "value", "accepted"),
         )
+
+
+def _show_history(history: Sequence[Change], *, more: bool) -> None:
+    if not history:
+        return
+    rows = [(shown_at(one.at), one.key, _value(one), one.run_id) for one in history]
+    say()
+    table(("at", "audience or trait", "change", "run"), rows, right=("run",), fold=("audience or trait", "change"))
+    if more:
+        say("and earlier ones; --limit shows more")
+
+
+def _value(change: Change) -> str:
+    turn = _turn(change)
+    return f"to {change.value or 'null'}" if turn == "changed" else turn
 
 
 def _since(standing: dict[str, Json]) -> str:

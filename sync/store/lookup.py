@@ -13,10 +13,11 @@ from sync.delivery import State
 from sync.errors import NotFound
 from sync.json_value import Json
 from sync.profile import known
+from sync.store.evidence import no_user
 from sync.store.profiles import ANONYMOUS_ID
 from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles
 
-__all__ = ["Connection", "LedgerRow", "Person", "changes_of", "latest_arrival", "ledger_row", "ledger_rows", "person"]
+__all__ = ["Change", "Connection", "LedgerRow", "Person", "changes_of", "latest_arrival", "ledger_row", "ledger_rows", "person"]
 # `Connection` is here for the doors, which hand it from one function to the next and know nothing else of SQLAlchemy.
 
 
@@ -55,11 +56,23 @@ class LedgerRow:
     run_id: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """An entry, an exit, or a new value of a computed trait."""
+
+    key: str
+    kind: str
+    value: str | None
+    """JSON."""
+    at: datetime
+    run_id: int
+
+
 def person(connection: Connection, user_id: str) -> Person:
     """Return a user's profile. Raises NotFound."""
     row = connection.execute(select(profiles).where(profiles.c.user_id == user_id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no user {user_id!r}; ids are compared letter by letter")
+        raise NotFound(no_user(user_id))
     theirs = (identifiers.c.profile_id == row.id) & (identifiers.c.type == ANONYMOUS_ID)
     seen = select(func.count(), func.min(calls.c.timestamp), func.max(calls.c.timestamp)).where(calls.c.profile_id == row.id)
     number, first, last = connection.execute(seen).one()
@@ -90,16 +103,17 @@ def ledger_row(connection: Connection, audience_id: int, profile_id: int) -> Led
     return rows[0]
 
 
-def changes_of(connection: Connection, profile_id: int, limit: int) -> list[tuple[str, str | None, datetime]]:
-    """Return (key, value as JSON, instant) of a profile's latest changes, newest first."""
+def changes_of(connection: Connection, profile_id: int, limit: int) -> list[Change]:
+    """Return a profile's latest entries, exits and new values, newest first, up to so many."""
+    # By instant before id: PostgreSQL would otherwise be tempted to go through everybody's changes from the end.
     statement = (
-        select(audiences.c.key, changes.c.value, changes.c.at)
+        select(audiences.c.key, audiences.c.kind, changes.c.value, changes.c.at, changes.c.run_id)
         .join(audiences, audiences.c.id == changes.c.audience_id)
         .where(changes.c.profile_id == profile_id)
-        .order_by(changes.c.id.desc())
+        .order_by(changes.c.at.desc(), changes.c.id.desc())
         .limit(limit)
     )
-    return [(key, value, at) for key, value, at in connection.execute(statement)]
+    return [Change(**row._mapping) for row in connection.execute(statement)]
 
 
 def latest_arrival(connection: Connection) -> datetime | None:

@@ -59,6 +59,56 @@ def test_an_audience_is_shown_with_what_its_query_looks_at(synced: Any) -> None:
     assert "30 days after event 'Order Completed'" in people
 
 
+def test_what_a_query_reads_and_refers_to_is_told_apart(synced: Any) -> None:
+    synced.write(
+        "personas.yaml",
+        """\
+defaults: {schedule: manual}
+audiences:
+  - {name: Buyers, query: "event('Order Completed').within(30 days).count() >= 1"}
+  - name: Regulars
+    query: |
+      trait('buyers') = true AND trait('orders') >= 3 AND trait('renews').within_next(2 days)
+        OR event('Page Viewed').where(context('ip').exists()).sources(exclude: 'web').last(property('until')).before_last(1 day)
+computed_traits: [{name: Orders, query: "event('Order Completed').count()"}]
+""",
+    )
+    synced("definitions", "apply")
+
+    reads = synced("audience", "show", "regulars", "--json").json["reads"]
+    people = synced("audience", "show", "regulars").lines
+
+    assert (reads["events"], reads["traits"], reads["context"], reads["sources"]) == (["Page Viewed"], ["renews"], True, True)
+    assert reads["references"] == [
+        {"key": "buyers", "kind": "audience"},
+        {"key": "orders", "kind": "computed_trait"},
+    ]
+    assert {"trait": "renews", "seconds": -2 * 86_400} in reads["edges"]
+    assert {"event": "Page Viewed", "value": "property('until')", "seconds": 86_400} in reads["edges"]
+    start = people.index("reads            event 'Page Viewed', and their contexts and sources")
+    assert [line.strip() for line in people[start + 1 : start + 4]] == [
+        "trait 'renews'",
+        "audience buyers",
+        "computed trait orders",
+    ]
+    assert "2 days before the date in trait 'renews'" in "\n".join(people)
+
+
+def test_a_query_that_time_never_changes_is_shown_as_such(line: Any) -> None:
+    line.write("personas.yaml", "audiences: [{name: Pro, query: \"trait('plan') = 'pro'\", schedule: manual}]\n")
+    line("definitions", "apply")
+
+    assert "time changes it  never" in line("audience", "show", "pro").lines
+    assert line("audience", "show", "pro", "--json").json["history"] == []
+
+
+def test_as_many_sizes_are_shown_as_are_asked_for(synced: Any) -> None:
+    shown = synced("audience", "show", "buyers", "--limit", "1", "--json").json
+
+    assert shown["history"] == [{"at": "2026-02-20T00:00:00Z", "members": 1}]
+    assert synced("audience", "show", "buyers", "--limit", "1").lines[-1].split() == ["2026-02-20T00:00:00Z", "1"]
+
+
 def test_the_next_run_is_the_next_slot_of_the_schedule(line: Any) -> None:
     line.write("personas.yaml", "audiences: [{name: Buyers, query: \"trait('a') = 1\", cron: '0 0 1 1 *'}]\n")
     line("definitions", "apply")
@@ -96,6 +146,44 @@ def test_members_of_a_past_instant_are_those_who_were_in_then(synced: Any) -> No
     assert "nobody was in buyers at 2026-01-01T00:00:00Z" in before.err
 
 
+def test_membership_begins_and_ends_at_the_instants_of_the_runs(synced: Any) -> None:
+    def then(key: str, at: str) -> list[Any]:
+        return [json.loads(line) for line in synced("members", key, "--at", at, "--json").lines]
+
+    assert then("buyers", "2026-01-31T23:59:59.999999Z") == []
+    assert [one["user_id"] for one in then("buyers", "2026-02-01")] == ["ann", "bob"]
+    assert [one["user_id"] for one in then("buyers", "2026-02-20T01:00:00+01:00")] == ["ann"]
+    assert then("orders", "2026-02-19") == [
+        {"user_id": "ann", "since": "2026-02-01T00:00:00Z", "value": 1},
+        {"user_id": "bob", "since": "2026-02-01T00:00:00Z", "value": 1},
+    ]
+
+
+def test_who_was_in_and_left_and_came_back_is_a_member_since_the_return(synced: Any, make_order: Any) -> None:
+    synced.import_calls(make_order("bob", "2026-02-25T00:00:00Z"))
+    synced("compute", "--at", "2026-03-01")
+
+    assert [json.loads(line) for line in synced("members", "buyers", "--at", "2026-03-02", "--json").lines][1] == {
+        "user_id": "bob",
+        "since": "2026-03-01T00:00:00Z",
+    }
+
+
+def test_of_an_instant_after_the_last_run_it_is_said_that_nothing_is_known(synced: Any) -> None:
+    done = synced("members", "buyers", "--at", "2030-01-01", "--json")
+
+    assert [json.loads(line)["user_id"] for line in done.lines] == ["ann"]
+    assert "the last run of buyers was as of 2026-02-20T00:00:00Z; nothing later is known" in done.err
+
+
+def test_a_retired_audience_still_has_its_history(synced: Any) -> None:
+    synced.write("personas.yaml", "audiences: []\n")
+    synced("definitions", "apply")
+
+    assert synced("members", "buyers").lines == []
+    assert synced("members", "buyers", "--at", "2026-02-10").lines == ["2026-02-01T00:00:00Z  ann", "2026-02-01T00:00:00Z  bob"]
+
+
 def test_members_of_a_computed_trait_have_values(synced: Any) -> None:
     members = [json.loads(line) for line in synced("members", "orders", "--json").lines]
 
@@ -116,6 +204,26 @@ def test_a_user_is_shown_with_traits_audiences_and_what_moesif_accepted(synced: 
     assert (bob["audiences"]["buyers"]["member"], bob["audiences"]["buyers"]["accepted"]) == (False, False)
     assert (ann["computed_traits"]["orders"]["value"], ann["computed_traits"]["orders"]["accepted"]) == (2, 2)
     assert [change["key"] for change in ann["changes"]] == ["orders", "orders", "buyers"]
+    assert [(change["change"], change["value"], change["at"][:10]) for change in bob["changes"]] == [
+        ("exited", False, "2026-02-20"),
+        ("changed", 1, "2026-02-01"),
+        ("entered", True, "2026-02-01"),
+    ]
+    assert [change["run"] for change in bob["changes"]] == sorted((change["run"] for change in bob["changes"]), reverse=True)
+
+
+def test_entries_and_exits_of_a_user_are_shown_newest_first_and_as_many_as_are_asked_for(synced: Any) -> None:
+    everything = synced("user", "bob").lines
+    two, two_as_json = synced("user", "bob", "--limit", "2").lines, synced("user", "bob", "--limit", "2", "--json").json
+
+    assert [line.split()[:3] for line in everything[-3:]] == [
+        ["2026-02-20T00:00:00Z", "buyers", "exited"],
+        ["2026-02-01T00:00:00Z", "orders", "to"],
+        ["2026-02-01T00:00:00Z", "buyers", "entered"],
+    ]
+    assert two[-1] == "and earlier ones; --limit shows more"
+    assert ([change["key"] for change in two_as_json["changes"]], two_as_json["more_changes"]) == (["buyers", "orders"], True)
+    assert synced("user", "bob", "--limit", "3", "--json").json["more_changes"] is False
 
 
 def test_an_audience_that_a_user_never_was_in_is_shown_as_such(synced: Any) -> None:

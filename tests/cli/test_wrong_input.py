@@ -32,7 +32,17 @@ WRONG = [
     (("sync", "--wait", "nan"), 2, "--wait"),
     (("sync", "--wait", "0"), 2, "--wait"),
     (("members", "nobody"), 2, "there is no audience or computed trait 'nobody'"),
+    (("members",), 2, "KEY"),
+    (("members", "nobody", "--at", "2026-01-01"), 2, "there is no audience or computed trait 'nobody'"),
+    (("members", "nobody", "--at", "soon"), 2, "expected a date such as"),
     (("user", "ann"), 2, "there is no user 'ann'"),
+    (("user",), 2, "ID"),
+    (("user", "ann", "--limit", "0"), 2, "--limit"),
+    (("explain", "nobody"), 2, "ID"),
+    (("explain", "nobody", "ann"), 2, "there is no audience or computed trait 'nobody'"),
+    (("explain", "nobody", "ann", "--at", "soon"), 2, "expected a date such as"),
+    (("explain", "nobody", "ann", "--events", "-1"), 2, "--events"),
+    (("audience", "show", "nobody", "--limit", "0"), 2, "--limit"),
     (("user", "\udcff"), 2, "UTF-8"),
     (("runs", "nobody"), 2, "there is no audience or computed trait 'nobody'"),
     (("deliveries", "--state", "lost"), 2, "lost"),
@@ -80,6 +90,7 @@ compute
 sync
 members buyers
 user ann
+explain buyers ann
 runs
 deliveries
 deliveries show call-1
