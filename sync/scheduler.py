@@ -105,7 +105,7 @@ class Scheduler:
             run = compute_slot(self._store, audience, slot, now, self._clock)
         except InputError as error:
             # Somebody was ahead, with this slot or with `sync --at`; its time will come.
-            log.info("not computed: %s", error)
+            log.debug("not computed: %s", error)
             return
         if run is None:
             return

@@ -132,10 +132,15 @@ def retry(
 
 
 def _say_runs(found: Sequence[Run]) -> None:
-    table(("as of", *COLUMNS), [[in_table(run.at), *run_row(run)] for run in found], right=NUMBERS, fold=("audience", "outcome"))
+    from sync.membership import Outcome
+
+    rows = [[run.id, in_table(run.at), *run_row(run)] for run in found]
+    table(("run", "as of", *COLUMNS), rows, right=("run", *NUMBERS), fold=("audience", "outcome"))
     for run in found:
         if run.error:
-            say(f"{run.audience}, {shown_at(run.at)}: {clean(run.error)}")
+            say(f"run {run.id} of {run.audience}, {shown_at(run.at)}: {clean(run.error)}")
+        if run.outcome is Outcome.GUARDED and run.error and "let through" not in run.error:
+            say(f"  to let it through: personas-sync sync --accept {run.id}")
 
 
 def _items(connection: Connection, states: Sequence[State], limit: int, pauses: dict[Lane, Pause]) -> list[dict[str, Json]]:

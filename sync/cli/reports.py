@@ -22,6 +22,7 @@ def run_report(run: Run) -> dict[str, Json]:
     """Write one run; `owed` is always the sum of the four after it."""
     moved: dict[str, Json] = {"entered": run.entered, "exited": run.exited}
     report: dict[str, Json] = {
+        "id": run.id,
         "audience": run.audience,
         "kind": run.kind,
         "at": iso(run.at),
@@ -39,7 +40,7 @@ def run_report(run: Run) -> dict[str, Json]:
 
 def past_run_report(run: Run) -> dict[str, Json]:
     """Write one run of those that were."""
-    when: dict[str, Json] = {"id": run.id, "started_at": iso(run.started_at), "ended_at": optional_iso(run.ended_at)}
+    when: dict[str, Json] = {"started_at": iso(run.started_at), "ended_at": optional_iso(run.ended_at)}
     return when | run_report(run)
 
 

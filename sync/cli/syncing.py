@@ -163,6 +163,8 @@ def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored,
 
 
 def _say_runs(runs: Sequence[Run], at: datetime) -> None:
+    from sync.membership import Outcome
+
     if not runs:
         return
     say(f"as of {shown_at(at)}")
@@ -170,3 +172,5 @@ def _say_runs(runs: Sequence[Run], at: datetime) -> None:
     for run in runs:
         if run.error:
             note(f"personas-sync: {run.audience}: {run.outcome}: {run.error}")
+        if run.outcome is Outcome.GUARDED:
+            note(f"  to let it through: personas-sync sync --accept {run.id}")
