@@ -79,6 +79,8 @@ def excluded(call: syntax.Call) -> tuple[str, ...]:
     for index, argument in enumerate(some(call, "`exclude: 'id'`")):
         if index == 0 and not isinstance(argument, syntax.Labelled):
             raise InvalidQuery("`sources(…)` says which to leave out", argument.at, expected=("`exclude: 'id'`",))
+        if index > 0 and isinstance(argument, syntax.Labelled):
+            raise InvalidQuery(f"`{argument.label}:` stands only before the first id", argument.at, expected=("an id in quotes",))
         found.extend(_text(item, "`sources(…)` takes the ids of sources") for item in _unwrapped(argument, call))
     return tuple(found)
 

@@ -11,10 +11,12 @@ from typing import Final, TypeAlias
 
 from sync.language import arguments, syntax, tree
 from sync.language import vocabulary as words
+from sync.language.depth import DEEPEST, deepest_place, depth
 from sync.language.faults import InvalidQuery
 from sync.language.tree import Position
 
 MOST_COMPARISONS: Final = 50
+MOST_FILTERS: Final = 50
 
 Built: TypeAlias = tree.Condition | tree.Operand | tree.Stream | tree.Unique
 
@@ -37,6 +39,7 @@ def check_audience(node: syntax.Node) -> tree.Condition:
     if not isinstance(built, tree.Condition):
         hint = "a comparison such as `>= 1`" if not isinstance(built, tree.Stream | tree.Unique) else "`.count() >= 1` or the like"
         raise InvalidQuery(f"an audience ends in a comparison, and this is {words.describe(built)}", node.at, expected=(hint,))
+    _refuse_too_deep(built, node.at)
     return built
 
 
@@ -49,7 +52,17 @@ def check_computed_trait(node: syntax.Node) -> tree.Computed:
             node.at,
             expected=("a reducer such as `.count()` at the end",),
         )
+    _refuse_too_deep(built, node.at)
     return built
+
+
+def _refuse_too_deep(query: tree.Query, start: Position) -> None:
+    if depth(query) > DEEPEST:
+        raise InvalidQuery(
+            "this stands too deep inside of other conditions for a database to read",
+            deepest_place(query) or start,
+            expected=("fewer `where(…)`, values and brackets within one another",),
+        )
 
 
 @dataclass(slots=True)
@@ -85,7 +98,7 @@ class _Checker:
             case syntax.Word():
                 raise _bare_word(node)
             case _:
-                raise InvalidQuery("this has no meaning here", node.at)
+                raise InvalidQuery("this is no value", node.at, expected=("a value or a condition",))
 
     def condition(self, node: syntax.Node, place: _Place, why: str) -> tree.Condition:
         built = self.build(node, place)
@@ -111,7 +124,7 @@ class _Checker:
         arguments.refuse_braces(call)
         match call.name:
             case "event":
-                return tree.Stream(event=arguments.name(call))
+                return tree.Stream(event=arguments.name(call), at=call.at)
             case "trait":
                 return tree.Trait(path=arguments.path(call), at=call.at)
             case "property":
@@ -155,6 +168,8 @@ class _Checker:
             return _expiring(stream, call, place)
         if name not in words.FILTERS:
             raise InvalidQuery(*_not_comparable(f"`{call.name}`", stream, call.at))
+        if len(stream.filters) == MOST_FILTERS:
+            raise InvalidQuery(f"one stream of events has at most {MOST_FILTERS} filters", call.at)
         return replace(stream, filters=(*stream.filters, self.filter(name, call, place)))
 
     def filter(self, name: str, call: syntax.Call, place: _Place) -> tree.Filter:
@@ -204,11 +219,14 @@ class _Checker:
         return tree.CompareAny(left=left, operator=words.ANY_OPERATORS[name], rights=self.options(name, call, place))
 
     def options(self, name: str, call: syntax.Call, place: _Place) -> tuple[tree.Operand, ...]:
-        rights = []
+        rights: list[tree.Operand] = []
         for node in arguments.some(call, "a value"):
             right = self.operand(node, place, f"`{call.name}`")
             if name == "contains":
                 _refuse_wordless(call.name, right, node.at)
+                if rights and isinstance(right, tree.Scalar):
+                    # Each value that is looked up is one more comparison, joined by OR.
+                    self.count_comparison(node.at)
             elif not isinstance(right, tree.Literal):
                 raise InvalidQuery(f"`{call.name}` compares with constants, and this is {words.describe(right)}", node.at)
             rights.append(right)

@@ -11,6 +11,7 @@ from sync.language.faults import InvalidQuery
 from sync.language.tree import Day, Each, Instant, Number, Path, Position, Step, Text
 
 _LONGEST_NUMBER: Final = 400
+MOST_STEPS: Final = 30
 # A hundred years: whoever means longer means ever, and instants stay within what a calendar can hold.
 LONGEST_SPAN: Final = timedelta(days=36_500)
 _UNITS: Final = {
@@ -64,13 +65,15 @@ def path_in(text: str, at: Position) -> Path:
     r"""Split a path at its dots.
 
     `\.` is a dot and `\$` a dollar sign within a name, with any number of backslashes, since Segment's documentation shows four.
-    Raises InvalidQuery for an empty step, or `$` at the beginning.
+    Raises InvalidQuery for an empty step, `$` at the beginning, or too many steps.
     """
     parts = [re.sub(r"\\+\.", ".", part) for part in _split(text)]
     if "" in parts:
         raise InvalidQuery("a name is missing" if not text else "a name is missing between the dots", at)
     if parts[0] == "$":
         raise InvalidQuery("`$` stands for the elements of an array; say of which, as in `items.$`", at)
+    if len(parts) > MOST_STEPS:
+        raise InvalidQuery(f"a path has at most {MOST_STEPS} steps, this one has {len(parts):,}", at)
     return tuple(_step(part) for part in parts)
 
 

@@ -63,7 +63,8 @@ def _refuse_unfit(text: str) -> None:
         raise InvalidQuery(f"a query has at most {LONGEST:,} characters, this one has {len(text):,}", Position(line=1, column=1))
     # No store can hold them in a text.
     if unfit := re.search("[\0\ud800-\udfff]", text):
-        raise InvalidQuery("this character cannot stand in a query", _position_of(unfit.start(), text))
+        found = f"the character U+{ord(unfit[0]):04X} cannot stand in a query; delete it"
+        raise InvalidQuery(found, _position_of(unfit.start(), text))
 
 
 def _position_of(index: int, text: str) -> Position:
@@ -192,7 +193,9 @@ def _unreadable(error: UnexpectedCharacters, text: str) -> InvalidQuery:
         return InvalidQuery("the text that begins here is never closed", at, expected=(f"a closing `{found}`",))
     if found in _CURLY_QUOTES:
         return InvalidQuery(f"`{found}` is no quotation mark here", at, expected=("`'`", '`"`'))
-    return InvalidQuery(f"`{found}` has no meaning here", at)
+    parser: Any = getattr(error, "interactive_parser", None)
+    accepted = frozenset[str](parser.accepts() if parser is not None else ())
+    return InvalidQuery(f"`{found}` has no meaning here", at, expected=_expected(accepted, text, index))
 
 
 def _out_of_place(error: UnexpectedToken, text: str) -> InvalidQuery:

@@ -72,7 +72,7 @@ def value(query: tree.Computed | tree.Trait, profile: Profile, now: datetime) ->
     """Give the value of a computed trait, or of any value that a condition compares, at now; None if it is absent."""
     scope = _Scope(profile=profile, now=values.microseconds(now))
     if isinstance(query, tree.Unique):
-        return list(_unique(query, scope))
+        return [*_unique(query, scope)] or None
     return _values(query, scope)[0]
 
 

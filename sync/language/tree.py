@@ -171,6 +171,7 @@ class Stream:
     event: str
     filters: tuple[Filter, ...] = ()
     expires_after: timedelta | None = None
+    at: Position | None = field(default=None, compare=False, repr=False)
 
 
 # ── reducers ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

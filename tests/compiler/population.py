@@ -55,9 +55,6 @@ class Population:
 
     def read_values(self, query: tree.Computed, now: datetime) -> dict[int, Json]:
         found = {id: reading.value(query, profile, now) for id, profile in self._known()}
-        if isinstance(query, tree.Unique):
-            # `unique` over nothing is absent.
-            return {id: value for id, value in found.items() if value != []}
         return {id: value for id, value in found.items() if value is not None}
 
     def _known(self) -> Iterator[tuple[int, Profile]]:

@@ -1,4 +1,4 @@
-"""The meaning of the language, but for its reducers, row by row of the table in docs/language.md, by the Python reading."""
+"""The meaning of the language, but for its reducers, row by row of the table in docs/meaning.md, by the Python reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meaning of reducers, sessions and nested funnels, row by row of the table in docs/language.md, by the Python reading."""
+"""The meaning of reducers, sessions and nested funnels, row by row of the table in docs/meaning.md, by the Python reading."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from tests.language.histories import DAY, HOUR, NOW, TICK, computes, did, holds
 def test_over_no_events_counts_are_zero_and_the_rest_is_absent() -> None:
     assert computes("event('X').count()") == 0
     assert computes("event('X').unique(property('p')).count()") == 0
-    assert computes("event('X').unique(property('p'))") == []
     for reducer in ("sum", "avg", "mode", "min", "max", "first", "last"):
         assert computes(f"event('X').{reducer}(property('p'))") is None
         assert holds(f"event('X').{reducer}(property('p')).absent()")
+
+
+def test_a_list_without_a_value_is_absent_and_its_count_is_zero() -> None:
+    for events in ((), (did("X"), did("X", p=None), did("X", p=[1]))):
+        assert computes("event('X').unique(property('p'))", *events) is None
+        assert computes("event('X').unique(property('p')).count()", *events) == 0
 
 
 def test_sums_are_rounded_to_nine_decimals() -> None:

@@ -2,7 +2,6 @@
 
     statement      every user, and beside them what their streams come to; the two functions that others call
     needs          what a query needs beside the users
-    limits         what no store can be asked
     conditions     AND, OR, NOT and every comparison
     comparisons    how two values compare
     streams        the events of a stream
@@ -12,7 +11,8 @@
     places         where a JSON value stands
     words          what the two databases word differently: sqlite_words, postgresql_words
 
-What a query means is in `sync.language.reading`; the tests hold the two equal.
+What a query means is in `sync.language.reading`; the tests hold the two equal. Nothing is refused here: what no database could
+be asked is not accepted in the first place (`sync.language.depth`).
 """
 
 from __future__ import annotations

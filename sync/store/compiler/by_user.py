@@ -22,7 +22,8 @@ from sync.store.schema import calls
 def by_user(some: Sequence[tree.Computed], run: Run) -> CTE:
     """Make a table of profile_id and, under `column_of(0)` and so on, the value of each reducer; all are of one source.
 
-    Users without an event are not in it. It stands before the statement, in WITH: see `limits` for why nothing is nested in vain.
+    Users without an event are not in it. It stands before the statement, in WITH: see `sync.language.depth` for why
+    nothing is nested in vain.
     """
     stream, table = some[0].stream, calls.alias()
     joined, user = with_user(table, table.c.profile_id, run, traits_in(stream))

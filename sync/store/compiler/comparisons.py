@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import BinaryExpression, False_, True_
 
 from sync.language.tree import Operator
 from sync.store.compiler.operands import Maybe, Value, at
-from sync.store.compiler.places import Place, Sql, elements_of
+from sync.store.compiler.places import Elements, Place, Sql, elements_of
 from sync.store.compiler.words import Worded
 
 Relation = Callable[[Sql, Sql], Sql]
@@ -33,13 +33,17 @@ SIGNS: Final[dict[Operator, Relation]] = {
 def every(*conditions: Sql) -> Sql:
     """Join by AND, leaving out what is always true; nothing is left of a whole in which something is always false."""
     kept = [condition for condition in conditions if not isinstance(condition, True_)]
-    return false() if any(isinstance(condition, False_) for condition in kept) else and_(true(), *kept)
+    if any(isinstance(condition, False_) for condition in kept):
+        return false()
+    return and_(*kept) if kept else true()
 
 
 def some(*conditions: Sql) -> Sql:
     """Join by OR, leaving out what is always false; nothing is left of a whole in which something is always true."""
     kept = [condition for condition in conditions if not isinstance(condition, False_)]
-    return true() if any(isinstance(condition, True_) for condition in kept) else or_(false(), *kept)
+    if any(isinstance(condition, True_) for condition in kept):
+        return true()
+    return or_(*kept) if kept else false()
 
 
 def negated(condition: Sql) -> Sql:
@@ -76,6 +80,24 @@ def one_of(left: Value, rights: Sequence[Value]) -> Sql:
         _in(left.word, [right.word for right in rights if right.word is not None]),
         _in(left.double, [right.number for right in rights if right.number is not None and right.word is not None]),
         _in(left.number, [right.double for right in rights if right.double is not None]),
+    )
+
+
+def one_of_rows(left: Value, elements: Elements) -> Sql:
+    """Tell whether a value is equal to one of the constants in an array: the list is one parameter, however long it is."""
+    right = at(Place(origin=elements))
+    return some(
+        _among(left.word, right.word, elements),
+        _among(left.double, right.number, elements),
+        _among(left.number, right.double, elements),
+    )
+
+
+def _among(left: Maybe, right: Maybe, elements: Elements) -> Sql:
+    return (
+        false()
+        if left is None or right is None
+        else left.in_(select(right).select_from(elements.rows).correlate_except(elements.rows))
     )
 
 

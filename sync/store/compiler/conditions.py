@@ -5,13 +5,16 @@ Every condition is true, false or NULL in SQL, and NULL counts as false: AND and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
 from sqlalchemy import BigInteger, FromClause, Integer, Select, Text, exists, false, literal, literal_column, select
+from sqlalchemy.sql.elements import False_
 
+from sync.json_value import Json
 from sync.language import tree
+from sync.language.depth import nesting
 from sync.language.reading import instant
 from sync.language.tree import AnyOperator, DateOperator, Operator, RecencyOperator
 from sync.language.values import MICROSECOND
@@ -24,12 +27,12 @@ from sync.store.compiler.comparisons import (
     negated,
     one_instant_of,
     one_of,
+    one_of_rows,
     present,
     some,
 )
-from sync.store.compiler.limits import nesting
 from sync.store.compiler.operands import ABSENT, Value, at, constant
-from sync.store.compiler.places import Document, Place, Sql, elements_of
+from sync.store.compiler.places import Document, Elements, Place, Sql, elements_of
 from sync.store.compiler.scope import Scope, Tally
 from sync.store.types import to_text
 
@@ -37,7 +40,7 @@ FARTHEST: Final = 2**61
 """In microseconds, 73,000 years: no instant is farther from another, and their sum is still a BIGINT."""
 
 MOST_WRITTEN_OUT: Final = 8
-"""How many texts to look for stand in the statement one by one; a longer list is a table."""
+"""How many constants of a list stand in the statement one by one; a longer list is a table, since databases limit parameters."""
 
 
 def holds(condition: tree.Condition, scope: Scope) -> Sql:
@@ -75,10 +78,11 @@ def for_any(operand: tree.Operand, scope: Scope, predicate: Callable[[Value], Sq
             found = scope.find(operand)
         case _:
             found = scope.reduce(operand)
+    condition = predicate(found.value)
     if found.rows is None:
-        return predicate(found.value)
+        return condition
     rows = _rows(found.rows)
-    holding = exists(rows.where(predicate(found.value)))
+    holding = condition if isinstance(condition, False_) else exists(rows.where(condition))
     return holding if found.is_certain else some(holding, every(predicate(ABSENT), ~exists(rows)))
 
 
@@ -131,18 +135,29 @@ def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
 
 
 def _is_listed(left: Value, rights: Sequence[tree.Operand]) -> Sql:
-    constants = [constant(right) for right in rights if isinstance(right, tree.Text | tree.Number | tree.Truth)]
+    constants = [right for right in rights if isinstance(right, tree.Text | tree.Number | tree.Truth)]
     dates = [instant(right) for right in rights if isinstance(right, tree.Day | tree.Instant)]
     assert len(constants) + len(dates) == len(rights), "the checker lets only constants into a list"
-    return some(one_of(left, constants), one_instant_of(left, dates))
+    listed = (
+        one_of(left, [*map(constant, constants)]) if len(rights) <= MOST_WRITTEN_OUT else one_of_rows(left, table_of(constants))
+    )
+    return some(listed, one_instant_of(left, dates))
 
 
 def _contains_any(left: Value, rights: Sequence[tree.Operand], scope: Scope) -> Sql:
-    constants = [right.value for right in rights if isinstance(right, tree.Text | tree.Number)]
-    if len(constants) < len(rights) or len(rights) <= MOST_WRITTEN_OUT:
+    constants = [right for right in rights if isinstance(right, tree.Text | tree.Number)]
+    if len(constants) <= MOST_WRITTEN_OUT:
         return some(*(for_any(right, scope, lambda value: contains(left, value)) for right in rights))
-    needles = elements_of(Place(origin=Document(column=literal(to_text([*constants]), Text()), is_text=True)))
-    return exists(_rows(needles.rows).where(contains(left, at(Place(origin=needles)))))
+    needles = table_of(constants)
+    listed = exists(_rows(needles.rows).where(contains(left, at(Place(origin=needles)))))
+    others = [right for right in rights if not isinstance(right, tree.Text | tree.Number)]
+    return some(listed, *(for_any(right, scope, lambda value: contains(left, value)) for right in others))
+
+
+def table_of(constants: Iterable[tree.Operand]) -> Elements:
+    """Make a table of constants; dates are left out."""
+    values: list[Json] = [one.value for one in constants if isinstance(one, tree.Text | tree.Number | tree.Truth)]
+    return elements_of(Place(origin=Document(column=literal(to_text(values), Text()), is_text=True)))
 
 
 def _compare_dates(left: Value, operator: Operator, right: int) -> Sql:

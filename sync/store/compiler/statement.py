@@ -18,7 +18,6 @@ from sync.language import tree
 from sync.store.compiler.at_event import AtEvent
 from sync.store.compiler.by_user import by_user, column_of
 from sync.store.compiler.conditions import holds
-from sync.store.compiler.limits import refuse_impossible, refuse_unreadable
 from sync.store.compiler.needs import needed, reducers_of, traits_in, traits_of
 from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
@@ -42,9 +41,10 @@ def compile_audience(
     """Select `profile_id` of the users for whom a condition holds at now, each once, in no order.
 
     `among` selects the ids of the only profiles that are asked about; the cost then follows their number. `references` has the
-    audiences and computed traits by key; a trait of such a key is read from the ledger. Raises InputError for what cannot be asked.
+    audiences and computed traits by key; a trait of such a key is read from the ledger. Whatever query the language accepts can be
+    asked of every store (`sync.language.depth`).
     """
-    run = _run(query, now, among, references)
+    run = _run(now, among, references)
     users, tables, beyond = profiles.alias(), *_tables(query, run)
     rows: FromClause = users
     for made in tables:
@@ -52,7 +52,7 @@ def compile_audience(
     keys = traits_of(query).union(*map(traits_in, beyond))
     rows, user = with_user(rows, users.c.id, run, keys, users.c.traits)
     condition = holds(query, _AtUser(run=run, user=user, profile_id=users.c.id, tables=tables))
-    return _readable(query, _users(users, rows, run).where(condition))
+    return _users(users, rows, run).where(condition)
 
 
 def compile_trait(
@@ -63,27 +63,21 @@ def compile_trait(
 ) -> Select[Any]:
     """Select `profile_id` and `value`, JSON as text, of the users for whom a computed trait has a value at now, in no order.
 
-    A list without any element is no value. `among`, `references` and errors are as for an audience.
+    A list without any element is no value. `among` and `references` are as for an audience.
     """
-    run = _run(query, now, among, references)
+    run = _run(now, among, references)
     users, table = profiles.alias(), by_user([query], run)
     is_count = isinstance(query, tree.Count | tree.UniqueCount)
     rows = users.join(table, table.c.profile_id == users.c.id, isouter=is_count)
     selected = _users(users, rows, run)
     if is_count:
         count: Sql = cast(func.coalesce(table.c.value, literal_column("0")), Text())
-        return _readable(query, selected.add_columns(count.label("value")))
+        return selected.add_columns(count.label("value"))
     value = table.c.value if isinstance(query, tree.Unique) else json_of(value_of(query, table.c.value))
-    return _readable(query, selected.add_columns(value.label("value")).where(table.c.value.is_not(None)))
+    return selected.add_columns(value.label("value")).where(table.c.value.is_not(None))
 
 
-def _readable(query: tree.Query, statement: Select[Any]) -> Select[Any]:
-    refuse_unreadable(query, statement)
-    return statement
-
-
-def _run(query: tree.Query, now: datetime, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
-    refuse_impossible(query)
+def _run(now: datetime, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
     return Run(now=to_micros(now), references=references, among=among)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, FromClause, Integer, Text, and_, case, func, literal, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from sync.language import tree
-from sync.store.compiler.conditions import FARTHEST, holds, micros_of
-from sync.store.compiler.limits import nesting
-from sync.store.compiler.places import Sql
+from sync.language.depth import nesting
+from sync.store.compiler.conditions import FARTHEST, MOST_WRITTEN_OUT, holds, micros_of, table_of
+from sync.store.compiler.operands import at
+from sync.store.compiler.places import Place, Sql
 from sync.store.compiler.scope import Scope, micros
 from sync.store.compiler.words import Worded
 
@@ -57,17 +59,28 @@ def _windowed(filters: Iterable[tree.Filter], scope: Scope, table: FromClause) -
     yield micros(table.c.timestamp) <= _at(window.until)
 
 
-def _filters(filters: Iterable[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
+def _filters(filters: Sequence[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
+    excluded = dict.fromkeys(source for filter_ in filters if isinstance(filter_, tree.Sources) for source in filter_.exclude)
     for filter_ in filters:
         match filter_:
             case tree.Where(condition=condition):
                 yield holds(condition, scope.inside(table))
-            case tree.Sources(exclude=exclude):
-                yield table.c.source.not_in(exclude)
             case tree.Within(span=span, of_parent=True):
                 yield _since_parent(table, scope, 0, micros_of(span))
             case tree.Between(near=near, far=far, of_parent=True):
                 yield _since_parent(table, scope, micros_of(near), micros_of(far))
+    if excluded:
+        yield table.c.source.not_in(_listed(tuple(excluded)))
+
+
+def _listed(texts: Sequence[str]) -> Any:
+    """Give what texts are looked for in: the texts, or a table if they are many."""
+    if len(texts) <= MOST_WRITTEN_OUT:
+        return texts
+    elements = table_of(tree.Text(value=text) for text in texts)
+    text = at(Place(origin=elements)).string
+    assert text is not None
+    return select(text).select_from(elements.rows).correlate_except(elements.rows)
 
 
 def _window(filters: Iterable[tree.Filter], now: int) -> Window:
