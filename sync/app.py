@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sync.audience import Definition
 from sync.compute import traits_read
-from sync.definitions import load, read
+from sync.definitions import InvalidDefinitions, fault_at, load, read
 from sync.errors import SettingsError
-from sync.moesif import Collector
+from sync.moesif import Collector, Management
 from sync.payload import Mapping
+from sync.purge import shortfall
 from sync.send import Desk, Sender
 from sync.send.pace import Paced
 from sync.settings import Settings
@@ -65,6 +66,21 @@ class App:
             allow_plain_http=settings.allow_plain_http,
         )
 
+    def management(self) -> Management:
+        """Make the client of Moesif's Management API; close it after use. Raises SettingsError where there is no key."""
+        settings = self.settings
+        if settings.moesif_management_key is None:
+            raise SettingsError(
+                "SYNC_MOESIF_MANAGEMENT_KEY is not set, so Moesif cannot be asked; it is a Management API key with the scope "
+                "delete:users (in Moesif: Settings, API keys)"
+            )
+        return Management(
+            settings.moesif_management_key,
+            settings.moesif_management_url,
+            clock=self.clock,
+            allow_plain_http=settings.allow_plain_http,
+        )
+
     def _desk(self, collector: Collector) -> Desk:
         return Desk(
             store=self.store,
@@ -92,5 +108,14 @@ def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[App]:
 
 
 def read_definitions(settings: Settings) -> tuple[Definition, ...]:
-    """Read and check the definitions, references included; asks no store."""
-    return read(load(settings.definitions), traits_read)
+    """Read and check the definitions, references included, and that calls are kept for as long as they look back; asks no store."""
+    found = read(load(settings.definitions), traits_read)
+    if settings.retain_events is not None:
+        _require_history(found, settings.retain_events)
+    return found
+
+
+def _require_history(definitions: Sequence[Definition], retain: timedelta) -> None:
+    short = [(one, why) for one in definitions if (why := shortfall(one, retain)) is not None]
+    if short:
+        raise InvalidDefinitions([fault_at(one.place, why) for one, why in short if one.place is not None])

@@ -43,6 +43,8 @@ class Tally:
 
     accepted: int = 0
     duplicate: int = 0
+    suppressed: int = 0
+    """About people who were forgotten."""
     rejected: int = 0
     bytes_read: int = 0
     """Of the file as it is on disk, compressed if it is."""
@@ -99,6 +101,7 @@ def import_calls(
                 tally,
                 accepted=tally.accepted + kept.accepted,
                 duplicate=tally.duplicate + kept.duplicate,
+                suppressed=tally.suppressed + kept.suppressed,
                 rejected=tally.rejected + len(portion.refused),
                 bytes_read=raw.tell() if origin.size is not None else tally.bytes_read + portion.size,
             )

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -20,15 +21,17 @@ from sync.apply import apply
 from sync.call import Incoming
 from sync.errors import InputError, SettingsError, SyncError
 from sync.ingest import accept
+from sync.purge import Retention, purge, require_room
 from sync.scheduler import HEARTBEAT, STALE, Scheduler
 from sync.send import Sender
 from sync.settings import is_loopback
-from sync.store import leases
+from sync.store import audiences, leases
 from sync.web import Door, Health, Server, create_app
 
 log = logging.getLogger(__name__)
 
 LOOK_AT_FILE: Final = timedelta(seconds=2)
+PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
 
 
@@ -42,13 +45,14 @@ class Part(StrEnum):
 def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
     """Serve until told to stop. `ready` is called with a line for people once everything runs.
 
-    Raises SettingsError where the sources would be open to the network, SchemaMismatch, and InvalidDefinitions at the start; a file
-    that becomes invalid later is reported in the log and changes nothing.
+    Raises SettingsError where the sources would be open to the network or history be thrown away that is needed, SchemaMismatch,
+    and InvalidDefinitions at the start; a file that becomes invalid later is reported in the log and changes nothing.
     """
     app.store.require_current_schema()
     _require_closed_door(app)
     if only is not Part.WEB:
         load_definitions(app)
+        _require_room(app)
     wake, stop = threading.Event(), threading.Event()
     with ExitStack() as stack:
         if only is not Part.WEB:
@@ -96,6 +100,13 @@ def _require_closed_door(app: App) -> None:
         )
 
 
+def _require_room(app: App) -> None:
+    """Raise SettingsError where history would be thrown away at which a definition looks, be it in a file or in the store only."""
+    with app.store.reading() as connection:
+        standing = audiences.standing(connection)
+    require_room([one.definition for one in standing], Retention.of(app.settings))
+
+
 def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
     def keep(batch: Sequence[Incoming]) -> None:
         accept(app.store, batch, app.mapping, app.clock())
@@ -114,6 +125,9 @@ def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator
     scheduler.every(LOOK_AT_FILE, _file_watcher(app, scheduler))
     with ExitStack() as stack:
         threads = [threading.Thread(target=_watch, args=(app, stop), name="watchdog")]
+        if retention := Retention.of(app.settings):
+            # Not one of the scheduler's jobs: those that are no runs share a thread with its heart, which must go on beating.
+            threads.append(threading.Thread(target=_keep_purging, args=(app, retention, stop), name="purge"))
         if app.settings.moesif_application_id is None:
             log.warning("SYNC_MOESIF_APPLICATION_ID is not set: everything is kept and owed, nothing is sent")
         else:
@@ -143,6 +157,27 @@ def _keep_sending(sender: Sender, stop: threading.Event, wake: threading.Event) 
             # A fault of ours. Giving up would let the debt grow without a word, so it is said loudly and tried again.
             log.exception("sending has failed and is begun anew")
             stop.wait(5)
+
+
+def _keep_purging(app: App, retention: Retention, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            _purge(app, retention, stop)
+        except SyncError as error:
+            log.warning("history is not purged, which is tried again in an hour: %s", error)
+        except Exception:
+            log.exception("purging has failed and is tried again in an hour")
+        stop.wait(PURGE.total_seconds())
+
+
+def _purge(app: App, retention: Retention, stop: threading.Event) -> None:
+    gone: Counter[str] = Counter()
+    for step in purge(app.store, retention, app.clock(), stop.wait):
+        gone[step.table] += step.rows
+        if stop.is_set():
+            break
+    for table, rows in gone.items():
+        log.info("purged %d of %s", rows, table)
 
 
 def _file_watcher(app: App, scheduler: Scheduler) -> Callable[[], None]:

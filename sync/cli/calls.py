@@ -102,6 +102,8 @@ def _imported(app: App, origin: Origin, bar: Bar, *, forward: bool) -> Tally:
 
 def _say_tally(origin: Origin, tally: Tally) -> None:
     say(f"{origin.name}: {tally.accepted:,} accepted, {tally.duplicate:,} duplicate, {tally.rejected:,} rejected")
+    if tally.suppressed:
+        note(f"{tally.suppressed:,} not kept: they are about people who were forgotten")
     if tally.rejected:
         note(f"what was rejected, and why: {origin.rejects}")
 
@@ -112,10 +114,12 @@ def _say_report(done: list[tuple[Origin, Tally]], seconds: float) -> None:
             "file": origin.name,
             "accepted": tally.accepted,
             "duplicate": tally.duplicate,
+            "suppressed": tally.suppressed,
             "rejected": tally.rejected,
             "rejects": str(origin.rejects) if tally.rejected else None,
         }
         for origin, tally in done
     ]
-    totals = {name: sum(getattr(tally, name) for _, tally in done) for name in ("accepted", "duplicate", "rejected")}
+    names = ("accepted", "duplicate", "suppressed", "rejected")
+    totals = {name: sum(getattr(tally, name) for _, tally in done) for name in names}
     say_json({**totals, "seconds": round(seconds, 3), "files": files})

@@ -20,7 +20,21 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from sync.cli import audiences, begin, calls, definitions, deliveries, doctor, members, processes, syncing
+from sync.cli import (
+    audiences,
+    begin,
+    calls,
+    definitions,
+    deliveries,
+    doctor,
+    explaining,
+    forgetting,
+    members,
+    planning,
+    processes,
+    purging,
+    syncing,
+)
 from sync.cli.help import Commands, Listing, OneCommand, epilog
 from sync.cli.output import note
 from sync.cli.session import log_to_stderr
@@ -97,8 +111,14 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
         ),
         Command("members", members.members, ("personas-sync members big_spender --at 2026-01-01 --json",)),
         Command("user", members.user, ("personas-sync user ann", "personas-sync user ann --json")),
+        Command(
+            "explain",
+            explaining.explain,
+            ("personas-sync explain big_spender ann", "personas-sync explain big_spender ann --at 2026-01-01 --json"),
+        ),
     ),
     "Moesif": (
+        Command("plan", planning.plan, ("personas-sync plan", "personas-sync plan big_spender --out tonight.plan")),
         Command("compute", syncing.compute, ("personas-sync compute", "personas-sync compute big_spender --at 2026-03-01")),
         Command(
             "sync",
@@ -107,6 +127,8 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
                 "personas-sync sync",
                 "personas-sync sync big_spender --at 2026-03-01T00:00:00Z --json",
                 "personas-sync sync --resync",
+                "personas-sync sync --plan tonight.plan",
+                "personas-sync sync --accept 17",
             ),
         ),
         Command("runs", deliveries.runs, ("personas-sync runs", "personas-sync runs big_spender --limit 5 --json")),
@@ -129,6 +151,10 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
             ),
             lists=True,
         ),
+    ),
+    "Privacy": (
+        Command("forget", forgetting.forget, ("personas-sync forget ann", "personas-sync forget ann --in-moesif --yes --json")),
+        Command("purge", purging.purge, ("personas-sync purge --dry-run", "SYNC_RETAIN_CHANGES='400 days' personas-sync purge")),
     ),
 }
 """In the order of the help."""

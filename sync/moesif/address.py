@@ -1,6 +1,6 @@
-"""Which base URLs and application ids are fit to be used.
+"""Which base URLs and keys are fit to be used.
 
-The application id goes to whatever the URL names, with every request, so a URL is taken only if there is one way to read it.
+A key goes to whatever the URL names, with every request, so a URL is taken only if there is one way to read it.
 """
 
 from __future__ import annotations
@@ -13,32 +13,38 @@ from urllib.parse import SplitResult, urlsplit
 from sync.errors import SettingsError
 
 DEFAULT_URL: Final = "https://api.moesif.net"
+MANAGEMENT_URL: Final = "https://api.moesif.com"
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:/\[\]%-]+")
 """What a scheme, host, port and path need. Neither `@`, `?`, `#` nor the backslash that parsers disagree about."""
 
 
-def check_url(url: str, *, allow_plain_http: bool = False) -> str:
+def check_url(url: str, *, allow_plain_http: bool = False, setting: str = "SYNC_MOESIF_URL", example: str = DEFAULT_URL) -> str:
     """Return a base URL in the form that a path can be put behind: no slash at the end, and no `/v1`.
 
-    Raises SettingsError, without repeating the URL: somebody may have put a password into it.
+    Raises SettingsError that names the setting, without repeating the URL: somebody may have put a password into it.
     """
     parts = _parts(url)
     if parts is None or not parts.hostname:
-        raise SettingsError("SYNC_MOESIF_URL: expected scheme, host and perhaps a path, such as https://api.moesif.net")
+        raise SettingsError(f"{setting}: expected scheme, host and perhaps a path, such as {example}")
     if parts.scheme not in ("https", "http"):
-        raise SettingsError("SYNC_MOESIF_URL: expected a URL that begins with https://")
+        raise SettingsError(f"{setting}: expected a URL that begins with https://")
     if parts.scheme == "http" and not (allow_plain_http or _is_loopback(parts.hostname)):
-        raise SettingsError("SYNC_MOESIF_URL: plain http only to a loopback address; use https, or set SYNC_ALLOW_PLAIN_HTTP=1")
+        raise SettingsError(f"{setting}: plain http only to a loopback address; use https, or set SYNC_ALLOW_PLAIN_HTTP=1")
     # Moesif documents its own proxy's address with the version at the end.
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def check_application_id(application_id: str) -> str:
     """Return the id as it is. Raises SettingsError, without repeating it, for what no HTTP header can carry."""
-    if not application_id or not application_id.isascii() or not application_id.isprintable() or " " in application_id:
-        raise SettingsError("SYNC_MOESIF_APPLICATION_ID: expected printable ASCII characters without spaces")
-    return application_id
+    return check_key(application_id, "SYNC_MOESIF_APPLICATION_ID")
+
+
+def check_key(key: str, setting: str) -> str:
+    """Return a key as it is. Raises SettingsError that names the setting, without repeating the key."""
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{setting}: expected printable ASCII characters without spaces")
+    return key
 
 
 def _parts(url: str) -> SplitResult | None:

@@ -9,7 +9,7 @@ Knows which variables there are, what each may be, and where each value came fro
 
 from sync.settings.reader import DOTENV, InvalidSettings, SettingFault, from_folder, read
 from sync.settings.record import Origin, Settings, Shown, describe
-from sync.settings.values import is_loopback
+from sync.settings.values import is_loopback, shown_duration
 from sync.settings.variables import VARIABLES, Variable
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "from_folder",
     "is_loopback",
     "read",
+    "shown_duration",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sync.settings.values import masked_database_url
+from sync.settings.values import masked_database_url, shown_duration
 from sync.settings.variables import VARIABLES
 
 
@@ -46,6 +47,10 @@ class Settings:
     moesif_connections: int
     moesif_rate: float | None
     """Requests per second."""
+    retain_events: timedelta | None
+    """None keeps them for ever, as with the next two."""
+    retain_changes: timedelta | None
+    retain_rejected_calls: timedelta | None
     allow_plain_http: bool
     origins: Mapping[str, Origin] = field(repr=False)
     """Where each value came from, by the variable's name."""
@@ -80,6 +85,8 @@ def describe(settings: Settings) -> tuple[Shown, ...]:
 def _shown(field_name: str, value: object, *, secret: bool) -> str | None:
     if value is None:
         return None
+    if isinstance(value, timedelta):
+        return shown_duration(value)
     if field_name == "database_url":
         return masked_database_url(str(value))
     if isinstance(value, Mapping):

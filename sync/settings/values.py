@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
@@ -46,6 +47,29 @@ def rate(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
         raise ValueError("expected requests per second, a number above 0 such as 10 or 0.5")
     return float(text)
+
+
+_UNITS: Final = MappingProxyType(
+    {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1), "year": timedelta(days=365)}
+)
+
+
+def duration(text: str) -> timedelta:
+    """Read a number of hours, days, weeks or years (of 365 days), above 0."""
+    found = re.fullmatch(r"([0-9]{1,6})\s*(hour|day|week|year)s?", text, re.IGNORECASE)
+    # Farther back than 1970 there are no calls; what is more than that would be a slip.
+    if found is None or not timedelta() < (span := int(found[1]) * _UNITS[found[2].lower()]) <= LONGEST:
+        raise ValueError("expected a duration such as 400 days, 36 hours, 12 weeks or 2 years; 100 years at most")
+    return span
+
+
+LONGEST: Final = timedelta(days=36_500)
+
+
+def shown_duration(span: timedelta) -> str:
+    """Write a duration of whole hours as `duration` reads it."""
+    number, unit = (span.days, "day") if span == timedelta(days=span.days) else (span // timedelta(hours=1), "hour")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def path(text: str) -> Path:

@@ -68,7 +68,7 @@ VARIABLES: Final = (
     ),
     Variable(
         name="SYNC_MOESIF_MANAGEMENT_KEY",
-        meaning="Moesif's Management API key, for reading back what Moesif holds.",
+        meaning="Moesif's Management API key, for reading back what Moesif holds, and for deleting users there.",
         read=values.secret,
         secret=True,
         example="",
@@ -149,6 +149,30 @@ VARIABLES: Final = (
         meaning="Requests to Moesif per second, at most. Without it there is no limit.",
         read=values.rate,
         example="10",
+    ),
+    Variable(
+        name="SYNC_RETAIN_EVENTS",
+        meaning=(
+            "How long calls are kept, by their timestamps, such as 400 days; traits stay. No definition may look back farther. "
+            "Without it they are kept for ever."
+        ),
+        read=values.duration,
+        example="400 days",
+    ),
+    Variable(
+        name="SYNC_RETAIN_CHANGES",
+        meaning=(
+            "How long entries and exits are kept, such as 400 days; members --at cannot ask for an earlier time. "
+            "Without it they are kept for ever."
+        ),
+        read=values.duration,
+        example="400 days",
+    ),
+    Variable(
+        name="SYNC_RETAIN_REJECTED_CALLS",
+        meaning="How long calls that were not understood are kept, such as 30 days. Without it they are kept for ever.",
+        read=values.duration,
+        example="30 days",
     ),
     Variable(
         name="SYNC_ALLOW_PLAIN_HTTP",

@@ -57,7 +57,7 @@ class Collector:
         fault = self._faults.next(lane, _subjects(items))
         if fault is None:
             return refusal or self._take(lane, items)
-        return _as_told(fault, refusal or self._take_as_told(fault, lane, items))
+        return as_told(fault, refusal or self._take_as_told(fault, lane, items))
 
     def _knows(self, key: str | None) -> bool:
         return bool(key) if self._application_id is None else key == self._application_id
@@ -132,7 +132,8 @@ def _refusal(status: int, message: str) -> Reply:
     return Reply(status=status, body=encode({"message": message}).encode())
 
 
-def _as_told(fault: Fault, usual: Reply) -> Reply:
+def as_told(fault: Fault, usual: Reply) -> Reply:
+    """Return what to answer instead of the usual, and how to send it."""
     said = {"Content-Type": fault.content_type, "Retry-After": fault.retry_after, "Location": fault.location}
     return Reply(
         status=fault.status or usual.status,

@@ -25,7 +25,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One way of misbehaving. Without `status` and `close` the request is answered as always, if late."""
 
     lane: str | None = None
-    """Users, actions or companies; None for all of them."""
+    """Users, actions, companies or management; None for all of them."""
     times: int | None = None
     """How many requests meet it. None means one, or all of them for ever if `when_user` is given."""
     when_user: str | None = None

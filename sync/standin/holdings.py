@@ -79,6 +79,16 @@ class Holdings:
                 duplicates=counts.duplicates + duplicates,
             )
 
+    def delete_user(self, user_id: str, *, with_actions: bool) -> bool:
+        """Delete a user, and what they did if that is asked for; False where there is no such user."""
+        with self._lock:
+            was_there = self._by_id["users"].pop(user_id, None) is not None
+            if was_there and with_actions:
+                actions = self._by_id["actions"]
+                self._by_id["actions"] = {id: one for id, one in actions.items() if one.get("user_id") != user_id}
+                self._actions_without_id = [one for one in self._actions_without_id if one.get("user_id") != user_id]
+            return was_there
+
     def users(self) -> dict[str, Document]:
         """Return all users by id. The documents are the live ones: not to be changed."""
         return self._all("users")

@@ -1,6 +1,7 @@
 """The stand-in as a server: sockets, and how it is asked and told.
 
     POST /v1/{users,actions,companies}[/batch], GET /health/probe      as Moesif's collector
+    DELETE /v1/search/~/users/{id}[?delete_events=true]                as Moesif's Management API
     GET  /_standin/{users,users/{id},actions,companies,requests}       what it holds, and what it was asked
     POST /_standin/faults                                              a script of faults (`sync.standin.faults`)
     DELETE /_standin, DELETE /_standin/faults                          forget everything; behave again
@@ -22,24 +23,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import FrameType, TracebackType
 from typing import Any, Self
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from sync.errors import InputError
 from sync.json_value import Json, decode, encode
 from sync.standin.collector import BATCH_BYTES, Collector, Reply
 from sync.standin.faults import Fault, Faults, script
 from sync.standin.holdings import LANES, Counts, Document, Holdings
+from sync.standin.management import Management
 
 
 class StandIn:
     """A running stand-in. Made by `start`, ended by `stop` or by leaving the `with` block."""
 
-    def __init__(self, host: str, port: int, application_id: str | None, *, type_lock: bool) -> None:
+    def __init__(self, host: str, port: int, application_id: str | None, *, type_lock: bool, management_key: str | None) -> None:
         self._holdings = Holdings(type_lock=type_lock)
         self._faults = Faults()
         collector = Collector(self._holdings, self._faults, application_id)
         try:
-            self._server = _Server((host, port), self, collector)
+            management = Management(self._holdings, self._faults, management_key)
+            self._server = _Server((host, port), self, collector, management)
         except OSError as error:
             raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
         self.url = f"http://{host}:{self._server.server_address[1]}"
@@ -47,14 +50,20 @@ class StandIn:
 
     @classmethod
     def start(
-        cls, port: int = 0, application_id: str | None = None, *, host: str = "127.0.0.1", type_lock: bool = False
+        cls,
+        port: int = 0,
+        application_id: str | None = None,
+        *,
+        host: str = "127.0.0.1",
+        type_lock: bool = False,
+        management_key: str | None = None,
     ) -> StandIn:
         """Return a stand-in that listens, on any free port if it is 0. Raises InputError if it cannot.
 
-        Without an application id it takes any. `type_lock` makes a metadata key keep its first JSON type, as Moesif documents
-        for actions and probably does for users.
+        Without an application id, or a management key, it takes any. `type_lock` makes a metadata key keep its first JSON type,
+        as Moesif documents for actions and probably does for users.
         """
-        standin = cls(host, port, application_id, type_lock=type_lock)
+        standin = cls(host, port, application_id, type_lock=type_lock, management_key=management_key)
         standin._thread.start()
         return standin
 
@@ -133,9 +142,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], standin: StandIn, collector: Collector) -> None:
+    def __init__(self, address: tuple[str, int], standin: StandIn, collector: Collector, management: Management) -> None:
         self.standin = standin
         self.collector = collector
+        self.management = management
         self.opened = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -215,6 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         match self._path():
+            case ["v1", "search", "~", "users", user_id]:
+                self._reply(self._deleted(user_id))
             case ["_standin"]:
                 self.server.standin.forget()
                 self._tell({})
@@ -227,6 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _collected(self, lane: str, body: bytes, *, batch: bool) -> Reply:
         key, encoding = self.headers.get("X-Moesif-Application-Id"), self.headers.get("Content-Encoding", "")
         return self.server.collector.answer(lane, body, key=key, encoding=encoding, batch=batch)
+
+    def _deleted(self, user_id: str) -> Reply:
+        with_actions = parse_qs(self.path.partition("?")[2]).get("delete_events") == ["true"]
+        authorization = self.headers.get("Authorization", "")
+        return self.server.management.delete_user(user_id, authorization=authorization, with_actions=with_actions)
 
     def _script(self, body: bytes) -> None:
         try:

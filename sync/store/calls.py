@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, insert, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
-from sync.store import arrivals, dates
+from sync.store import arrivals, dates, suppressions
 from sync.store.profiles import People, portions
 from sync.store.schema import calls, deliveries, rejected_calls
 
@@ -33,22 +33,24 @@ class Kept:
 
     accepted: int
     duplicate: int
+    suppressed: int = 0
+    """About somebody who was forgotten, and therefore not kept."""
 
 
 def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, now: datetime) -> Kept:
     """Store each call of (source, call) whose message id is new, with what it says about people and what is to be forwarded.
 
     The calls take effect in the order given. Raises IntegrityError where another writer stored one of them, or one of their
-    people, in the same instant: nothing was written then, and the same batch can be given again.
+    people, in the same instant: nothing was written then, and the same batch can be given again. Calls that name somebody who was
+    forgotten are dropped.
     """
     fresh = _without_duplicates(connection, batch)
-    if fresh:
-        _keep_fresh(connection, fresh, owed, now)
-    return Kept(accepted=len(fresh), duplicate=len(batch) - len(fresh))
+    accepted = _keep_fresh(connection, fresh, owed, now) if fresh else 0
+    return Kept(accepted=accepted, duplicate=len(batch) - len(fresh), suppressed=len(fresh) - accepted)
 
 
 def reject(connection: Connection, batch: Sequence[tuple[str, RejectedCall]]) -> None:
-    """Store calls that were not understood, with the reason."""
+    """Store calls that were not understood, with the reason; not those that name somebody who was forgotten."""
     rows = [
         {
             "source": source,
@@ -58,7 +60,7 @@ def reject(connection: Connection, batch: Sequence[tuple[str, RejectedCall]]) ->
             # PostgreSQL keeps no NUL in a text.
             "body": refused.body.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         }
-        for source, refused in batch
+        for source, refused in suppressions.without_rejected(connection, batch)
     ]
     if rows:
         connection.execute(insert(rejected_calls), rows)
@@ -97,14 +99,21 @@ def from_row(row: Row[Any]) -> Call:
     )
 
 
-def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed: Owed, now: datetime) -> None:
-    arrival = arrivals.number(connection)
+def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed: Owed, now: datetime) -> int:
+    """Store calls that are new, and return how many; the others are about people who were forgotten."""
     people = People.concerned(connection, [call for _, call in fresh])
-    placed = [(source, call, people.place(call)) for source, call in fresh]
+    # After the people are loaded: whoever is being forgotten at this moment is either found here, or was loaded as a profile that
+    # is gone when a call is to refer to it, and the batch is given again.
+    wanted = suppressions.without(connection, fresh)
+    if not wanted:
+        return 0
+    arrival = arrivals.number(connection)
+    placed = [(source, call, people.place(call)) for source, call in wanted]
     people.write(connection, now, arrival)
     rows = [_row(source, call, people.resolve(profile).id, arrival) for source, call, profile in placed]
-    _insert(connection, [call for _, call in fresh], rows, owed, now)
+    _insert(connection, [call for _, call in wanted], rows, owed, now)
     dates.add(connection, [found for row in rows for found in dates.of_call(row)])
+    return len(wanted)
 
 
 def _without_duplicates(connection: Connection, batch: Sequence[tuple[str, Call]]) -> list[tuple[str, Call]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -367,3 +368,38 @@ def test_a_secret_that_is_wrong_is_not_repeated() -> None:
 )
 def test_loopback_is_what_only_this_machine_reaches(name: str, loopback: bool) -> None:
     assert is_loopback(name) == loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "shown"),
+    [
+        ("400 days", timedelta(days=400), "400 days"),
+        ("1 day", timedelta(days=1), "1 day"),
+        ("36 hours", timedelta(hours=36), "36 hours"),
+        ("48 Hours", timedelta(days=2), "2 days"),
+        ("1 hour", timedelta(hours=1), "1 hour"),
+        ("12weeks", timedelta(weeks=12), "84 days"),
+        ("2 years", timedelta(days=730), "730 days"),
+        ("36500 days", timedelta(days=36_500), "36500 days"),
+    ],
+)
+def test_a_retention_is_a_duration_and_is_shown_as_it_can_be_written(text: str, span: timedelta, shown: str) -> None:
+    settings = read({"SYNC_RETAIN_EVENTS": text})
+
+    assert settings.retain_events == span
+    assert next(each.value for each in describe(settings) if each.name == "SYNC_RETAIN_EVENTS") == shown
+    assert read({"SYNC_RETAIN_EVENTS": shown}).retain_events == span
+
+
+@pytest.mark.parametrize(
+    "text", ["400", "days", "0 days", "-1 days", "1.5 days", "5 minutes", "101 years", "9999999 days", "a day"]
+)
+def test_what_is_no_such_duration_is_refused(text: str) -> None:
+    for name in ("SYNC_RETAIN_EVENTS", "SYNC_RETAIN_CHANGES", "SYNC_RETAIN_REJECTED_CALLS"):
+        assert "400 days" in faults({name: text})[name]
+
+
+def test_without_a_retention_everything_is_kept_for_ever() -> None:
+    settings = read({})
+
+    assert (settings.retain_events, settings.retain_changes, settings.retain_rejected_calls) == (None, None, None)
