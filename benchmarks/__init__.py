@@ -1,1 +1,15 @@
-"""Measurements that anybody can run; each prints JSON. Sizes are flags."""
+"""How fast the program is, and whether that holds: `python -m benchmarks list`, `python -m benchmarks run NAME`.
+
+    machine.py     what it ran on: processor, memory, versions, commit
+    databases.py   an empty store on SQLite or PostgreSQL, for as long as it is needed
+    population.py  a shop's users and what they did, put into a store fast, and known beside it so that answers can be checked
+    report.py      timings, what they must be, and both as JSON and as tables
+    compute.py     the benchmark `compute`: what a run costs when nothing, something or everything changed
+    by_hand.py     the SQL that somebody would write for the one audience of `compute`, to compare with
+    looking.py     the part of `compute` that looks up one user, and one page of members
+    push.py        the part of `compute` that pushes every user once, for its memory
+    peak.py        runs a command and tells how much memory it had at most
+    plans.py       the benchmark `plans`: each construct of the query language, and by which plan
+
+A figure is only given where the answer was checked; a wrong answer ends the benchmark (`report.Wrong`).
+"""

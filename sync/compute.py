@@ -24,7 +24,7 @@ from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
 from sync.membership import Outcome, Run
 from sync.order import in_order
-from sync.store import Store, audiences, basis, difference, ledger, runs
+from sync.store import Store, audiences, basis, difference, ledger, purges, runs
 from sync.store.audiences import Stored
 from sync.store.basis import Basis
 from sync.store.candidates import candidates
@@ -127,6 +127,8 @@ def look(connection: Connection, key: str, wanted: Wanted, now: datetime) -> Loo
     _require_forward(audience, at)
     _require_free(audience, wanted.slot)
     query = _parsed(audience.definition.kind, audience.definition.query)
+    if wanted.at is not None and wanted.slot is None:
+        purges.require_calls(connection, query, at)
     known = _known(connection, query)
     seen = basis.seen_now(connection, known.values())
     then = None if wanted.rebuild else _basis_of(audience, seen)
@@ -183,9 +185,10 @@ def traits_read(kind: Kind, query: str) -> frozenset[str]:
 
 
 def preview(store: Store, query: str, at: datetime, sample: int) -> Preview:
-    """Work out a query that is not saved. Raises InvalidQuery."""
+    """Work out a query that is not saved. Raises InvalidQuery, and InputError where calls that it looks at were thrown away."""
     condition = parse_audience(query)
     with store.reading() as connection:
+        purges.require_calls(connection, condition, at)
         found = compile_audience(condition, at, references=references(audiences.standing(connection)))
         size, users = ledger.preview(connection, found, sample)
     return Preview(size=size, sample=users)

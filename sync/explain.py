@@ -23,7 +23,7 @@ from sync.language.reading import Profile
 from sync.language.reads import reads
 from sync.language.tree import Query
 from sync.profile import same
-from sync.store import Store, audiences, evidence
+from sync.store import Store, audiences, evidence, purges
 from sync.store.audiences import Stored
 from sync.store.evidence import Referred, Standing, StoredEvent, Turn
 
@@ -119,6 +119,9 @@ def explain(store: Store, key: str, user_id: str, at: datetime | None, now: date
             raise InputError(f"{key} is retired, since {stored.retired_at:%Y-%m-%d}: it is no longer computed, and has no members")
         profile_id, traits = evidence.traits_of(connection, user_id)
         query = _parsed(stored)
+        if at is not None:
+            purges.require_calls(connection, query, at)
+            purges.require_changes(connection, at)
         others = {one.key: one for one in audiences.standing(connection)} if reads(query).traits else {}
         referred = _referred_by(query, others)
         looks_at = [reads(one) for one in (query, *referred.values())]

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, de
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-WORTH_ANALYZING: Final = 1000
+WORTH_ANALYZING: Final = 100
 WORTH_TRUNCATING: Final = 10_000
 """Rows."""
 

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import func, select, true
 
 from sync.call import Incoming
-from sync.compute import compute
+from sync.compute import compute, preview
 from sync.delivery import Lane, State
 from sync.errors import InputError, SettingsError
+from sync.explain import explain
 from sync.ingest import accept
 from sync.language.parse import parse_audience
 from sync.payload import Mapping
@@ -22,6 +23,7 @@ from sync.store import Store, calls, ledger, purges, queue
 from sync.store.audiences import Stored
 from sync.store.schema import calls as calls_table
 from sync.store.schema import changes, dates, rejected_calls
+from sync.store.schema import purges as purges_of_store
 from tests.make import NOW, after, again, audience, definition, identify, keep, record, rejected, standing_clock, track, traits
 
 DAY = timedelta(days=1)
@@ -446,3 +448,19 @@ def test_a_definition_that_is_only_in_a_file_is_held_to_the_same(store: Store) -
     require_room([definition(query="event('X').count() >= 1")], Retention(changes=DAY))
     with pytest.raises(SettingsError, match="buyers looks back 7 days"):
         require_room([definition(query=IN_A_WEEK)], Retention(events=6 * DAY))
+
+
+def test_what_was_thrown_away_is_not_asked_for_as_of_an_earlier_instant(store: Store) -> None:
+    keep(store, track("ann", at=after(days=-40)))
+    buyers = audience(store, query="event('Order Completed').within(30 days).count() >= 1")
+    with store.writing() as connection:
+        connection.execute(purges_of_store.insert().values(name="calls", until=after(days=-20)))
+
+    for ask in (
+        lambda: compute(store, buyers, after(days=-10), standing_clock()),
+        lambda: preview(store, buyers.definition.query, after(days=-10), 5),
+        lambda: explain(store, buyers.key, "ann", after(days=-10), after()),
+    ):
+        with pytest.raises(InputError, match="have been thrown away"):
+            ask()
+    assert compute(store, buyers, None, standing_clock(after(days=15))).members == 0

@@ -1,0 +1,94 @@
+"""The command: `python -m benchmarks list`, `python -m benchmarks run NAME …`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from benchmarks import compute, databases, plans
+from benchmarks.machine import machine, versions
+from benchmarks.report import Report, Wrong
+from sync.app import system_clock
+
+BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "plans": plans}
+"""By name; each has `add_flags` and `run`, and its docstring says what it measures."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(words)
+    if arguments.command == "list":
+        _list(as_json=arguments.json)
+        return 0
+    try:
+        told, report = _run(arguments, shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if words is None else words)]))
+    except Wrong as wrong:
+        print(f"WRONG: {wrong}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        print(_head(told), report.as_text(), sep="\n\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures personas-sync on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="what there is to run")
+    listing.add_argument("--json", action="store_true")
+    names = commands.add_parser("run", help="run one of them").add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, module in BENCHMARKS.items():
+        one = names.add_parser(name, help=_summary(module), description=module.__doc__, formatter_class=_AsWritten)
+        databases.add_flags(one)
+        module.add_flags(one)
+        one.add_argument("--json", action="store_true", help="everything, for programs")
+    return parser
+
+
+class _AsWritten(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Leaves a docstring as it is."""
+
+
+def _summary(module: ModuleType) -> str:
+    return (module.__doc__ or "").partition("\n")[0]
+
+
+def _list(*, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"name": name, "measures": _summary(module)} for name, module in BENCHMARKS.items()]))
+    else:
+        print(*(f"{name:<10}{_summary(module)}" for name, module in BENCHMARKS.items()), sep="\n")
+
+
+def _run(arguments: argparse.Namespace, command: str) -> tuple[dict[str, Any], Report]:
+    began, on = system_clock(), machine()
+    if arguments.url:
+        # It may hold a password.
+        arguments.database, command = databases.POSTGRESQL, command.replace(arguments.url, "URL")
+    with databases.databases(arguments.database, arguments.url, arguments.folder) as urls:
+        found = _versions(urls)
+        report: Report = BENCHMARKS[arguments.name].run(arguments, urls)
+    head = {"benchmark": arguments.name, "database": arguments.database, "command": command}
+    told = {**head, "date": began.isoformat(timespec="seconds"), "machine": on, "versions": found, **report.as_json()}
+    return told, report
+
+
+def _versions(urls: Iterator[str]) -> dict[str, Any]:
+    with databases.opened(next(urls)) as store:
+        return versions(store)
+
+
+def _head(told: dict[str, Any]) -> str:
+    on, installed = told["machine"], told["versions"]
+    shown = ", ".join(f"{name} {value}" for name, value in installed.items() if isinstance(value, str))
+    cores = f"{on['cores']} cores, {on['memory_gib']} GiB, {on['cpu']}, {on['system']}, load {on['load_before']}"
+    return "\n".join([told["command"], f"{told['date']}; {cores}", shown])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The SQL that somebody would write by hand for the one audience of the benchmark `compute`: who is in, and what differs.
+
+One statement for each database: the set of those who ordered within thirty days, compared with the ledger in both directions, the
+difference written into a temporary table. It records nothing, so it does less than a run.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+
+from benchmarks.population import ORDER, WINDOW
+from sync.store import Store
+from sync.store.types import span, to_micros
+
+_POSTGRESQL: Final = """
+CREATE TEMPORARY TABLE by_hand ON COMMIT DROP AS
+SELECT coalesce(now_in.profile_id, was_in.profile_id) AS profile_id, now_in.profile_id IS NOT NULL AS value
+FROM (
+  SELECT DISTINCT calls.profile_id FROM calls JOIN profiles ON profiles.id = calls.profile_id AND profiles.user_id IS NOT NULL
+  WHERE calls.event = :event AND calls.timestamp > :after AND calls.timestamp <= :until
+) AS now_in
+FULL JOIN (
+  SELECT profile_id FROM memberships WHERE audience_id = :audience AND value = 'true'
+) AS was_in ON was_in.profile_id = now_in.profile_id
+WHERE now_in.profile_id IS NULL OR was_in.profile_id IS NULL
+"""
+
+_SQLITE: Final = """
+INSERT INTO by_hand
+WITH now_in AS MATERIALIZED (
+  SELECT DISTINCT calls.profile_id FROM calls JOIN profiles ON profiles.id = calls.profile_id AND profiles.user_id IS NOT NULL
+  WHERE calls.event = :event AND calls.timestamp > :after AND calls.timestamp <= :until
+)
+SELECT profile_id, 'true' FROM now_in
+WHERE NOT EXISTS (
+  SELECT 1 FROM memberships
+  WHERE memberships.audience_id = :audience AND memberships.profile_id = now_in.profile_id AND memberships.value = 'true'
+)
+UNION ALL
+SELECT profile_id, 'false' FROM memberships
+WHERE audience_id = :audience AND value = 'true' AND profile_id NOT IN (SELECT profile_id FROM now_in)
+"""
+
+
+def difference(store: Store, audience_id: int, at: datetime) -> int:
+    """Work out the difference, in a transaction of its own, and return how many users it has."""
+    until = to_micros(at)
+    values = {"event": ORDER, "after": until - span(WINDOW), "until": until, "audience": audience_id}
+    with store.reading() as connection:
+        if store.on_sqlite:
+            connection.execute(text("CREATE TEMPORARY TABLE IF NOT EXISTS by_hand (profile_id INTEGER, value TEXT)"))
+            connection.execute(text("DELETE FROM by_hand"))
+            return connection.execute(text(_SQLITE), values).rowcount
+        return connection.execute(text(_POSTGRESQL), values).rowcount
