@@ -156,10 +156,10 @@ def _told_anew(audience_id: int, now: Table) -> Select[Any]:
 
 def _gone(audience: Stored, now: Table, among: Table | None = None) -> Select[Any]:
     joined = memberships.outerjoin(now, now.c.profile_id == memberships.c.profile_id)
-    if among is not None:
-        joined = joined.join(among, among.c.profile_id == memberships.c.profile_id)
+    # As a list and not as a join, of which SQLite would take everyone in the audience first.
+    asked = () if among is None else (memberships.c.profile_id.in_(select(among.c.profile_id)),)
     value = literal(OUT) if audience.is_audience else null()
-    gone = and_(_of(audience.id), present(audience), now.c.profile_id.is_(None))
+    gone = and_(_of(audience.id), present(audience), now.c.profile_id.is_(None), *asked)
     return select(memberships.c.profile_id, value).select_from(joined).where(gone)
 
 

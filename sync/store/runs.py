@@ -105,8 +105,9 @@ def answering(connection: Connection, audience_id: int, concerned: Table) -> dic
     m = memberships.c
     statement = (
         select(m.run_id, func.count())
-        .join_from(concerned, memberships, m.profile_id == concerned.c.profile_id)
-        .where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED, m.value.is_not(None))
+        # As a list and not as a join, of which SQLite would take everyone in the audience first.
+        .where(m.audience_id == audience_id, m.profile_id.in_(select(concerned.c.profile_id)))
+        .where(m.state.in_(_LEFT_OVER), UNSETTLED, m.value.is_not(None))
         .group_by(m.run_id)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
