@@ -221,11 +221,11 @@ def _unhindered(store: Store) -> Iterator[None]:
             index.create(connection)
         for check in checks:
             if not store.on_sqlite:
-                connection.execute(AddConstraint(check, isolate_from_table=False))
+                connection.execute(AddConstraint(check))
 
 
 def _without(connection: Connection, indexes: Iterable[Index], checks: Iterable[ForeignKeyConstraint]) -> None:
     for index in indexes:
         index.drop(connection)
     for check in checks:
-        connection.execute(DropConstraint(check, isolate_from_table=False))
+        connection.execute(DropConstraint(check))

@@ -1,35 +1,73 @@
-"""The benchmarks run, check their answers, and give the JSON that others read."""
+"""The benchmarks run, at sizes that say nothing about time, and give JSON of the shape that `docs/benchmarks.md` promises."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from benchmarks import population
+from benchmarks.__main__ import main
+from benchmarks.report import Timing, Wrong, require_equal
+
+SMALL = ["--profiles", "200", "--events", "2000", "--idle", "5", "--looks", "5", "--changed", "10", "20"]
 
 
-def ran(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_list_names_every_benchmark(capsys) -> None:
+    assert main(["list", "--json"]) == 0
+
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "plans"}
 
 
-def test_the_list_says_what_there_is() -> None:
-    assert {line.split()[0] for line in ran("list").splitlines()} == {"compute", "plans"}
+def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path) -> None:
+    code = main(["run", "compute", "--database", database_kind, "--smaller", "--json", *SMALL])
+
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert {"benchmark", "database", "command", "date", "machine", "versions", "sizes"} <= told.keys()
+    assert {"cores", "memory_gib", "cpu"} <= told["machine"].keys()
+    assert {"python", "sqlalchemy", "personas-sync", "commit", database_kind} <= told["versions"].keys()
+    assert told["sizes"] == {"profiles": 200, "events": 2000}
+    names = {one["name"] for one in told["timings"]}
+    assert {"everyone: rebuild", "everyone: by hand", "nothing changed: a tick", "10 users changed: a tick"} <= names
+    assert {"look: user", "look: explain", "look: members, one page"} <= names
+    assert all(one["min_ms"] <= one["median_ms"] <= one["p99_ms"] <= one["max_ms"] for one in told["timings"])
+    assert all(one.keys() == {"name", "found", "unit", "most", "least", "holds"} for one in told["musts"])
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_small_run_gives_timings_musts_and_what_it_ran_on(database: str) -> None:
-    words = ("--profiles", "300", "--events", "3000", "--idle", "3", "--looks", "3", "--changed", "10", "--json")
+def test_a_push_of_everybody_is_measured_in_a_process_of_its_own(capsys) -> None:
+    code = main(["run", "compute", "--database", "sqlite", "--push", "--json", *SMALL])
 
-    told = json.loads(ran("run", "compute", "--database", database, *words))
+    memory = next(one for one in json.loads(capsys.readouterr().out)["musts"] if one["name"].startswith("memory"))
+    assert code == 0
+    assert 10 < memory["found"] < 500
 
-    assert {"machine", "versions", "command"} <= told.keys()
-    assert told["sizes"]["profiles"] == 300
-    assert any(timing["name"] == "nothing changed: a tick" for timing in told["timings"])
+
+def test_plans_tells_what_each_query_found(database_kind, capsys) -> None:
+    code = main(["run", "plans", "--database", database_kind, "--profiles", "20", "--explain", "--json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert told["facts"]["users found"].keys() == told["facts"]["plans"].keys() == {one["name"] for one in told["timings"]}
+
+
+def test_a_wrong_answer_ends_a_benchmark_without_a_figure(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(population.Purchases, "members", lambda _self, _at: [1, 2, 3])
+
+    assert main(["run", "compute", "--database", "sqlite", "--json", *SMALL]) == 1
+
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("WRONG: ")
+
+
+def test_a_percentile_is_a_measurement_that_so_many_do_not_exceed() -> None:
+    timing = Timing(name="x", seconds=[0.001 * number for number in range(100, 0, -1)])
+
+    assert timing.percentile(99) == pytest.approx(0.099)
+    assert timing.percentile(50) == pytest.approx(0.050)
+
+
+def test_unequal_values_are_wrong() -> None:
+    with pytest.raises(Wrong, match="found 1, and not 2"):
+        require_equal("a count", 1, 2)
