@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from benchmarks import compute, databases, plans
+from benchmarks import compute, databases, ingest, plans, start
 from benchmarks.machine import machine, versions
 from benchmarks.report import Report, Wrong
 from sync.app import system_clock
 
-BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "plans": plans}
+BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "ingest": ingest, "plans": plans, "start": start}
 """By name; each has `add_flags` and `run`, and its docstring says what it measures."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
-from benchmarks import population
+from benchmarks import population, traffic
 from benchmarks.__main__ import main
 from benchmarks.report import Timing, Wrong, require_equal
 
@@ -16,7 +17,7 @@ SMALL = ["--profiles", "200", "--events", "2000", "--idle", "5", "--looks", "5",
 def test_list_names_every_benchmark(capsys) -> None:
     assert main(["list", "--json"]) == 0
 
-    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "plans"}
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "ingest", "plans", "start"}
 
 
 def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path) -> None:
@@ -49,6 +50,50 @@ def test_plans_tells_what_each_query_found(database_kind, capsys) -> None:
     told = json.loads(capsys.readouterr().out)
     assert code == 0
     assert told["facts"]["users found"].keys() == told["facts"]["plans"].keys() == {one["name"] for one in told["timings"]}
+
+
+def test_ingest_is_measured_beside_what_the_database_takes_and_held_to_what_was_sent(database_kind, capsys) -> None:
+    small = ["--rounds", "1", "--batches", "3", "--singles", "10", "--senders", "2", "--clients", "4"]
+    code = main(["run", "ingest", "--database", database_kind, "--json", *small])
+
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert {one["name"]: one["times"] for one in told["timings"]} == {
+        "calls in batches of 100": 3,
+        "bare rows, a commit per 100": 3,
+        "bare rows, a commit per as many as the server had": told["timings"][2]["times"],
+        "single calls": 10,
+        "requests to an empty handler": 10,
+    }
+    assert {"batches ÷ bare rows, a commit per 100", "single calls ÷ requests to an empty handler"} <= {
+        one["name"] for one in told["musts"]
+    }
+
+
+def test_a_call_that_is_missing_is_wrong(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(traffic.Traffic, "__post_init__", _with_one_call_never_sent)
+    small = ["--rounds", "1", "--batches", "1", "--singles", "1", "--senders", "1", "--clients", "1"]
+
+    assert main(["run", "ingest", "--json", *small]) == 1
+
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("WRONG: calls stored")
+
+
+def _with_one_call_never_sent(stream: traffic.Traffic) -> None:
+    stream._draw = random.Random(1)
+    stream.message_ids.append("never sent")
+
+
+def test_the_start_of_the_command_is_measured(capsys) -> None:
+    assert main(["run", "start", "--times", "1", "--json"]) == 0
+
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)["musts"]} == {
+        "personas-sync --version",
+        "personas-sync --help",
+        "personas-sync sync --help",
+    }
 
 
 def test_a_wrong_answer_ends_a_benchmark_without_a_figure(capsys, monkeypatch) -> None:
