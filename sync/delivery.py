@@ -77,6 +77,22 @@ class KeyRefused:
 
 Outcome = Accepted | Later | Unknown | Rejected | KeyRefused
 
+
+def name_of(outcome: Outcome) -> str:
+    """Return the word under which an outcome is counted."""
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Later():
+            return "later"
+        case Unknown():
+            return "unknown"
+        case Rejected():
+            return "rejected"
+        case KeyRefused():
+            return "key_refused"
+
+
 FIRST_WAIT: Final = timedelta(seconds=1)
 LONGEST_WAIT: Final = timedelta(minutes=10)
 

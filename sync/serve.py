@@ -16,6 +16,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from starlette.applications import Starlette
+
 from sync.app import App
 from sync.apply import apply
 from sync.call import Incoming
@@ -26,7 +28,8 @@ from sync.scheduler import HEARTBEAT, STALE, Scheduler
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.store import audiences, leases
-from sync.web import Door, Health, Server, create_app
+from sync.store.figures import Figures, figures
+from sync.web import Access, Door, Health, Metrics, Server, create_app, metrics_route
 
 log = logging.getLogger(__name__)
 
@@ -107,15 +110,31 @@ def _require_room(app: App) -> None:
     require_room([one.definition for one in standing], Retention.of(app.settings))
 
 
-def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
-    def keep(batch: Sequence[Incoming]) -> None:
-        accept(app.store, batch, app.mapping, app.clock())
-        wake.set()
-
+def http_app(app: App, wake: Callable[[], None]) -> Starlette:
+    """Make the HTTP application; `wake` is called whenever something may be owed."""
     settings = app.settings
+    metrics = Metrics(lambda: _figures(app), app.clock)
+
+    def keep(batch: Sequence[Incoming]) -> None:
+        kept = accept(app.store, batch, app.mapping, app.clock())
+        refused = sum(len(incoming.rejected) for incoming in batch)
+        metrics.took_in(accepted=kept.accepted, duplicate=kept.duplicate, rejected=refused, suppressed=kept.suppressed)
+        wake()
+
     door = Door(accept=keep, clock=app.clock, health=lambda: health(app), sources=settings.write_keys)
-    server = Server(create_app(door), host=settings.host, port=settings.port)
+    access = Access(settings.api_token, on_loopback=is_loopback(settings.host))
+    return create_app(door, [metrics_route(metrics, access)])
+
+
+def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
+    settings = app.settings
+    server = Server(http_app(app, wake.set), host=settings.host, port=settings.port)
     server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"))
+
+
+def _figures(app: App) -> Figures:
+    with app.store.reading() as connection:
+        return figures(connection, HEARTBEAT)
 
 
 @contextmanager

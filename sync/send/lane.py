@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,11 +14,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
+from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, name_of, wait_after
 from sync.errors import StoreBusy, Unreachable
 from sync.send.exchange import Exchange, Result
 from sync.send.parcels import Desk, Parcel
-from sync.store import Store, leases
+from sync.store import Store, leases, tallies
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +237,7 @@ class LaneSender:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
                 self._desk.settle(connection, results)
+                tallies.add(connection, Counter((self.lane, name_of(outcome)) for outcome in outcomes))
                 self._pause_or_open(connection, outcomes)
                 if is_bad:
                     self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])

@@ -126,7 +126,7 @@ def states(connection: Connection) -> dict[tuple[str, str], int]:
     statement = (
         select(audiences.c.key, memberships.c.state, func.count())
         .join(audiences, audiences.c.id == memberships.c.audience_id)
-        .where(memberships.c.state != State.SETTLED.value)
+        .where(UNSETTLED)
         .group_by(audiences.c.key, memberships.c.state)
     )
     return {(key, state): count for key, state, count in connection.execute(statement)}

@@ -187,6 +187,18 @@ runs: Final = Table(
     Column("error", Text),
 )
 Index("ix_runs_audience", runs.c.audience_id, runs.c.id)
+DELIVERING: Final = text("outcome = 'delivering'")
+# Since when anything has been owed; holds the runs only that still have something to tell.
+Index("ix_runs_delivering", runs.c.started_at, postgresql_where=DELIVERING, sqlite_where=DELIVERING)
+
+# What became of what was sent, counted for ever: see `sync.store.tallies`.
+tallies: Final = Table(
+    "tallies",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
 
 # No foreign keys here and in `changes`: both are filled by the million in one statement, from `profiles` itself, and a check for
 # each row would double its time.

@@ -1,16 +1,21 @@
-"""The HTTP door: where Segment's SDKs send their calls.
+"""The HTTP door: where Segment's SDKs send their calls, and what operators watch.
 
     request ── body ── keys ── call.open/read ── Writer ── accept (the store) ── 200
                  408/413/429  401      400/413         429/503
 
-Knows HTTP. Does not know the store: what is durable, how sources are kept and what health means comes with the `Door`. An answer
-of 200 is given when `Door.accept` has returned, never before.
+    request ── access ── metrics
+                401/403
+
+Knows HTTP. Ingest does not know the store: what is durable, how sources are kept and what health means comes with the `Door`. An
+answer of 200 is given when `Door.accept` has returned, never before.
 """
 
 from __future__ import annotations
 
-from sync.web.app import create_app
+from sync.web.access import Access
+from sync.web.app import create_app, metrics_route
 from sync.web.door import Door, Health, Limits
+from sync.web.metrics import Metrics
 from sync.web.serving import Server
 
-__all__ = ["Door", "Health", "Limits", "Server", "create_app"]
+__all__ = ["Access", "Door", "Health", "Limits", "Metrics", "Server", "create_app", "metrics_route"]

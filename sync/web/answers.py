@@ -48,8 +48,10 @@ class Refused(InputError):
 
 def json_answer(status: int, value: Json, headers: Headers = ()) -> Answer:
     """Answer with a JSON value."""
-    return Answer(status=status, body=encode(value).encode(), headers=((b"content-type", b"application/json"), *headers))
+    return Answer(status=status, body=encode(value).encode(), headers=(*_JSON, *headers))
 
+
+_JSON: Final = ((b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff"))
 
 SUCCESS: Final = json_answer(200, {"success": True})
 
@@ -63,6 +65,15 @@ def invalid(reason: InvalidCall) -> Answer:
     """Answer to a call, or a body, that breaks the Spec or a limit."""
     return error(413 if reason.code in _TOO_LARGE else 400, reason.code, reason.message)
 
+
+CLOSED: Final[Headers] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+"""What goes with every answer that is for operators: not to be kept, framed, or read by another site's page."""
 
 _TOO_LARGE: Final = frozenset({"call_too_large", "too_many_calls", "context_too_large"})
 

@@ -14,12 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.web.answers import Answer, error, json_answer
+from sync.web.access import Access, Guarded
+from sync.web.answers import CLOSED, Answer, error, json_answer
 from sync.web.door import Door
 from sync.web.ingest import IngestRoute
+from sync.web.metrics import CONTENT_TYPE, Metrics
 from sync.web.writer import Writer
 
 _log: Final = logging.getLogger(__name__)
@@ -42,12 +44,12 @@ def create_app(door: Door, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
             _log.warning("stopped before everything that was waiting could be stored; its senders have not been told success")
 
     async def healthz(_request: Request) -> Response:
-        return _as_response(json_answer(200 if writer.alive else 503, {"alive": writer.alive}))
+        return _as_response(json_answer(200 if writer.alive else 503, {"alive": writer.alive}, CLOSED))
 
     async def readyz(_request: Request) -> Response:
         health = await asyncio.to_thread(door.health)
         ready = health.ready and writer.alive
-        return _as_response(json_answer(200 if ready else 503, {"ready": ready, **health.facts}))
+        return _as_response(json_answer(200 if ready else 503, {"ready": ready, **health.facts}, CLOSED))
 
     app = Starlette(
         routes=[IngestRoute(door, writer), Route("/healthz", healthz), Route("/readyz", readyz), *more_routes],
@@ -58,6 +60,15 @@ def create_app(door: Door, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
     # A redirect counts as success for some SDKs, and loses the body for others.
     app.router.redirect_slashes = False
     return app
+
+
+def metrics_route(metrics: Metrics, access: Access) -> BaseRoute:
+    """Return the route that Prometheus reads."""
+
+    async def read(_request: Request) -> Response:
+        return Response(await asyncio.to_thread(metrics.text), headers={"content-type": CONTENT_TYPE})
+
+    return Route("/metrics", Guarded(request_response(read), access), methods=["GET"])
 
 
 async def _http_error(_request: Request, raised: Exception) -> Response:

@@ -12,7 +12,7 @@ from sync.delivery import Accepted, KeyRefused, Lane, Later, Rejected, State, Un
 from sync.membership import Outcome
 from sync.moesif import Collector
 from sync.standin import Fault, StandIn
-from sync.store import Store, leases, queue
+from sync.store import Store, leases, queue, tallies
 from tests.make import after, audience, identify, keep, people, record, run_of, told, track
 
 Forward = Callable[..., None]
@@ -39,6 +39,16 @@ def reasons(store: Store) -> list[str | None]:
 def paused(store: Store) -> dict[Lane, leases.Pause]:
     with store.reading() as connection:
         return leases.pauses(connection)
+
+
+def test_what_becomes_of_each_item_is_counted_for_whoever_watches(store: Store, road, standin: StandIn, forward: Forward) -> None:
+    forward(identify("ann", {"plan": "gold"}), track("ann"), track("bob"))
+    standin.misbehave(Fault(lane="actions", status=503, times=1))
+
+    road.drain()
+
+    with store.reading() as connection:
+        assert tallies.read(connection) == {("users", "accepted"): 1, ("actions", "later"): 2, ("actions", "accepted"): 2}
 
 
 # ── accepted ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

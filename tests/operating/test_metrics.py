@@ -1,0 +1,147 @@
+"""What Prometheus is told: read from the store when it asks, so that every process shows the same, and nothing about any user."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event, insert, select
+
+from sync.delivery import Lane, State
+from sync.scheduler import HEARTBEAT
+from sync.store import Store, figures, leases, queue, tallies
+from sync.store.schema import runs
+from tests.make import NOW, after, audience, identify, keep, people, record, track
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(place: Any) -> Samples:
+    answer = place.get("/metrics")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    families = text_string_to_metric_families(answer.text)
+    return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((f"personas_sync_{name}", frozenset(labels.items())))
+
+
+def test_calls_taken_in_are_counted_by_what_became_of_them(operated: Any) -> None:
+    good = {"type": "track", "userId": "ann", "event": "Order Completed", "messageId": "m1"}
+    for batch in ([good, {"type": "track"}], [good, good | {"messageId": "m2"}]):
+        assert operated.post("/v1/batch", {"batch": batch, "writeKey": "any"}, token=None).status_code == 200
+
+    found = scraped(operated)
+
+    assert [value(found, "calls_total", result=one) for one in ("accepted", "duplicate", "rejected")] == [2, 1, 1]
+
+
+def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any, clock: Any) -> None:
+    keep(operated.store, identify("ann", {"plan": "gold"}), track("ann"), track("bob"), forward=True)
+    record(operated.store, audience(operated.store), ["ann", "bob"])
+    with operated.store.writing() as connection:
+        first, _ = queue.claim(connection, Lane.ACTIONS, 2, frozenset())
+        queue.settle(connection, [first.id], State.REJECTED, "400")
+    clock.advance(timedelta(seconds=90))
+
+    found = scraped(operated)
+
+    assert value(found, "calls_owed", lane="users", state="owed") == 1
+    assert [value(found, "calls_owed", lane="actions", state=one) for one in ("owed", "sending", "rejected")] == [0, 1, 1]
+    assert value(found, "memberships_owed", state="owed") == 2
+    assert [value(found, "oldest_owed_seconds", lane="users", what=one) for one in ("calls", "memberships")] == [90, 90]
+    assert value(found, "oldest_owed_seconds", lane="companies", what="calls") == 0
+
+
+def test_outcomes_pauses_and_the_heart_are_shown_whoever_sends(operated: Any, clock: Any) -> None:
+    with operated.store.writing() as connection:
+        tallies.add(connection, {("users", "accepted"): 3, ("actions", "unknown"): 1})
+        tallies.add(connection, {("users", "accepted"): 2, ("users", "rejected"): 0})
+        leases.pause(connection, leases.Pause(lane=Lane.USERS, until=after(hours=1), reason="401", failures=4, key_refused=True))
+        leases.beat(connection, HEARTBEAT, NOW, "")
+    clock.advance(timedelta(seconds=7))
+
+    found = scraped(operated)
+
+    assert value(found, "told_total", lane="users", outcome="accepted") == 5
+    assert value(found, "told_total", lane="actions", outcome="unknown") == 1
+    assert [value(found, name, lane="users") for name in ("lane_paused", "lane_failures", "key_refused")] == [1, 4, 1]
+    assert value(found, "lane_paused", lane="actions") == 0
+    assert value(found, "scheduler_heartbeat_age_seconds") == 7
+
+
+def test_each_audience_shows_its_size_its_last_run_and_its_last_success(operated: Any) -> None:
+    people(operated.store, "ann")
+    record(operated.store, audience(operated.store, "empty"), [])
+    record(operated.store, audience(operated.store, "owing"), ["ann"])
+    audience(operated.store, "new")
+
+    found = scraped(operated)
+
+    assert [value(found, "members", key=key, kind="audience") for key in ("empty", "owing", "new")] == [0, 1, 0]
+    assert value(found, "run_outcome", key="owing", outcome="delivering") == 1
+    assert value(found, "success_timestamp_seconds", key="empty") == NOW.timestamp()
+    assert value(found, "success_timestamp_seconds", key="owing") is None
+    assert value(found, "run_duration_seconds", key="empty") == 0
+
+
+def test_a_store_that_is_away_is_shown_and_what_the_process_knows_still_is(operate: Any, tmp_path: Any) -> None:
+    place = operate(SYNC_DATABASE_URL=f"sqlite:///{tmp_path / 'nothing.db'}")
+
+    found = scraped(place)
+
+    assert value(found, "store_up") == 0
+    assert value(found, "calls_total", result="accepted") == 0
+
+
+def test_metrics_say_nothing_about_users(operated: Any) -> None:
+    keep(operated.store, identify("ann@example.com", {"plan": "gold-plan"}), track("ann@example.com", "Secret Event"), forward=True)
+    record(operated.store, audience(operated.store), ["ann@example.com"])
+
+    text = operated.get("/metrics").text
+
+    assert 'key="buyers"' in text
+    assert not [word for word in ("ann@", "gold-plan", "Secret Event") if word in text]
+
+
+@pytest.fixture
+def crowded(store: Store) -> Store:
+    """A store in which a scan would be dearer than an index, and both planners know it."""
+    people(store, *(f"u{number}" for number in range(2000)))
+    everybody = [f"u{number}" for number in range(2000)]
+    run = record(store, audience(store), everybody)
+    with store.writing() as connection:
+        connection.exec_driver_sql("UPDATE memberships SET state = 'settled', accepted = 'true'")
+        connection.exec_driver_sql("UPDATE runs SET outcome = 'done', accepted = owed")
+        row = connection.execute(select(runs).where(runs.c.id == run.id)).one()._asdict()
+        connection.execute(insert(runs), [row | {"id": run.id + number} for number in range(1, 3000)])
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    return store
+
+
+def test_no_figure_needs_a_scan_of_what_is_settled(crowded: Store) -> None:
+    plans: list[str] = []
+
+    def explain(connection, _cursor, statement, parameters, *_):
+        cursor = connection.connection.driver_connection.cursor()
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if crowded.on_sqlite else ''}{statement}", parameters)
+        plans.extend(str(row[-1]) for row in cursor.fetchall())
+
+    with crowded.reading() as connection:
+        if not crowded.on_sqlite:
+            # On tables this small PostgreSQL would rather scan; what no index can serve is scanned even so.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        event.listen(connection, "before_cursor_execute", explain)
+        figures.figures(connection, HEARTBEAT)
+
+    of_ledger = [plan for plan in plans if re.search(r"(SCAN|SEARCH|Scan.* on) memberships", plan)]
+    of_runs = [plan for plan in plans if re.search(r"(SCAN|SEARCH|Scan.* on) (runs|last|good)", plan)]
+    assert of_ledger
+    assert of_runs
+    assert all("ix_memberships_unsettled" in plan for plan in of_ledger), of_ledger
+    assert all(re.search(r"ix_runs_|Scan using pk_runs on runs (last|good)|PRIMARY KEY", plan) for plan in of_runs), of_runs
