@@ -8,13 +8,14 @@
     by_hand.py     the SQL that somebody would write for the one audience of `compute`, to compare with
     looking.py     the part of `compute` that looks up one user, and one page of members
     push.py        the part of `compute` that pushes every user once, for its memory
-    peak.py        runs a command and tells how much memory it had at most
+    cost.py        runs a command and tells what it cost
     ingest.py      the benchmark `ingest`: how many calls the HTTP door makes durable in a second, beside what the database takes
     traffic.py     what a shop's SDKs send
     feeding.py     a client that costs little, in a process of its own
     serving.py     the real server in a process of its own, and one that does nothing
     bare.py        the rows that the server wrote by COPY or `executemany` alone
     start.py       the benchmark `start`: how long the command takes to start
+    peers/         the benchmark `peers`: a sync with this program and with what a user would pick instead, correctness first
     plans.py       the benchmark `plans`: each construct of the query language, and by which plan
 
 A figure is only given where the answer was checked; a wrong answer ends the benchmark (`report.Wrong`).

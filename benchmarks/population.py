@@ -93,6 +93,12 @@ class Leaving:
             return None
         return from_micros(self._instants[begin + number - 1]) if number else at
 
+    def before_a_lull(self, at: datetime, length: timedelta) -> datetime:
+        """Return the first instant, not before the given one, after which nobody leaves for so long."""
+        instants = [to_micros(at), *self._instants[bisect_right(self._instants, to_micros(at)) :]]
+        following = [*instants[1:], instants[-1] + 2 * span(length)]
+        return from_micros(next(one for one, after in zip(instants, following, strict=True) if after - one > span(length)))
+
 
 def fill(url: str, users: int, events: int, seed: int = 1) -> Purchases:
     """Put users and their events into an empty store, and return what is known about the orders."""

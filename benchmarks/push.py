@@ -46,7 +46,7 @@ def measure(report: Report, shop: Shop, url: str) -> None:
         Path(folder, "personas.yaml").write_text(_DEFINITIONS, encoding="utf-8")
         with report.timing("push: everybody, once").once():
             told = _pushed(Path(folder), {"SYNC_DATABASE_URL": url, "SYNC_MOESIF_URL": standin})
-        peak = int(Path(folder, "peak").read_text(encoding="utf-8"))
+        peak = json.loads(Path(folder, "cost").read_text(encoding="utf-8"))["peak_bytes"]
         _require_all(shop, told, standin)
     report.facts["requests of the push"] = told["requests"]
     report.must("memory of the first push of everybody, most", peak / 2**20, unit="MB", most=200)
@@ -56,7 +56,7 @@ def _pushed(folder: Path, settings: dict[str, str]) -> dict[str, Any]:
     # Nothing of whoever runs the benchmark: their settings, and their .env in the working directory.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SYNC_")}
     environment = {**kept, **settings, "SYNC_MOESIF_APPLICATION_ID": "benchmark", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "benchmarks.peak", "peak", sys.executable, "-m", "sync", "sync", EVERYBODY, "--json"]
+    command = [sys.executable, "-m", "benchmarks.cost", "cost", sys.executable, "-m", "sync", "sync", EVERYBODY, "--json"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     require(done.returncode == 0, f"the push ended with {done.returncode}: {done.stderr[-2000:]}")
     told: dict[str, Any] = json.loads(done.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -89,6 +89,8 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
     """What was counted rather than timed."""
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By name, rows with the same columns."""
 
     def timing(self, name: str, users: int | None = None) -> Timing:
         """Begin a timing, which is part of the report from now on."""
@@ -106,6 +108,7 @@ class Report:
             "musts": [one.as_json() for one in self.musts],
             "facts": self.facts,
             "notes": self.notes,
+            "tables": self.tables,
         }
 
     def as_text(self) -> str:
@@ -122,6 +125,7 @@ class Report:
         parts = [
             _table(("milliseconds", "times", "least", "median", "99 %"), timings, right=(1, 2, 3, 4)),
             _table(("must", "", "is", "holds"), musts, right=(2,)),
+            *(_as_text(rows) for rows in self.tables.values()),
             "\n".join(facts),
             "\n".join(f"note: {note}" for note in self.notes),
         ]
@@ -154,6 +158,12 @@ def _shown(seconds: float) -> str:
 
 def _significant(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = [*rows[0]] if rows else []
+    cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+    return _table(head, cells, right=[place for place, name in enumerate(head) if not isinstance(rows[0][name], str)])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:

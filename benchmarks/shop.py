@@ -94,12 +94,8 @@ class Shop:
     def changing(self, timing: Timing, users: int) -> bool:
         """Let some users change, half of them by ordering and half because time passes, and compute; False if too few are left."""
         entering, leaving = users // 2, users - users // 2
-        then = self.purchases.leaving(self.now).after(self.now, leaving)
-        others = self.purchases.others(self.now)
-        if then is None or entering > len(others) or then - self.now < AT_A_TIME * _MICROSECOND:
+        if self.pass_by(entering, leaving) is None:
             return False
-        self._order(self.draw.sample(others, entering), then)
-        self.now = then
         run = self.tick(timing)
         require(run is not None, f"a run by which {users} users should have changed found nothing")
         assert run is not None, "said above"
@@ -112,7 +108,17 @@ class Shop:
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _order(self, profile_ids: list[int], until: datetime) -> None:
+    def pass_by(self, entering: int, leaving: int) -> list[Call] | None:
+        """Let time pass until so many have left, and others order; return the orders, or None if too few are in or out."""
+        then = self.purchases.leaving(self.now).after(self.now, leaving)
+        others = self.purchases.others(self.now)
+        if then is None or entering > len(others) or (entering and then - self.now < AT_A_TIME * _MICROSECOND):
+            return None
+        calls = self._order(self.draw.sample(others, entering), then) if entering else []
+        self.now = then
+        return calls
+
+    def _order(self, profile_ids: list[int], until: datetime) -> list[Call]:
         """Let users order, one after the other, between now and an instant, and take their calls in."""
         begin, length = to_micros(self.now), (until - self.now) // _MICROSECOND
         instants = (from_micros(begin + length * place // len(profile_ids)) for place in range(1, len(profile_ids) + 1))
@@ -123,6 +129,7 @@ class Shop:
             require_equal("calls taken in", kept.accepted, len(some))
         for id, call in zip(profile_ids, calls, strict=True):
             self.purchases.ordered(id, to_micros(call.timestamp))
+        return calls
 
     def settle(self) -> None:
         """Let Moesif have accepted everything that is owed, as after a sync: the ledger and the runs say so."""

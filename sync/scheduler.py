@@ -4,6 +4,9 @@ Its jobs live in memory and are rebuilt from our definitions. What has been done
 (`every 15 minutes`: the quarters of the hour in UTC; `cron`: its instants), a run takes the latest slot that is due, and a slot is
 taken once, by whichever process is first. So a restart neither skips nor repeats a run, slots that were missed become one run, and
 two schedulers do no harm.
+
+When a job is woken is by the machine's clock, APScheduler's own: one that is given an instant of long ago counts every time it has
+missed since. Which slot is due is by the clock that is passed.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from sync.app import system_clock
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
 from sync.compute import Clock, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
@@ -58,7 +62,7 @@ class Scheduler:
         """Begin, with everything that became due while nobody ran."""
         self.rebuild()
         seconds = BEAT.total_seconds()
-        self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=self._clock())
+        self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
         self._apscheduler.start()
 
     def stop(self) -> None:
@@ -116,7 +120,7 @@ class Scheduler:
 
     def _try_again(self, key: str) -> None:
         # The slot was not taken; waiting for the next one could mean a day.
-        at = self._clock() + AGAIN
+        at = system_clock() + AGAIN
         self._apscheduler.add_job(self.run_due, "date", run_date=at, args=[key], id=f"{key} again", replace_existing=True)
 
     def _beat(self) -> None:
@@ -131,7 +135,7 @@ class Scheduler:
         if trigger is not None:
             self._jobs[key] = schedule
             # At once, since a slot may have been missed; whether one was is decided by `run_due`.
-            self._apscheduler.add_job(self.run_due, trigger, args=[key], id=key, next_run_time=self._clock())
+            self._apscheduler.add_job(self.run_due, trigger, args=[key], id=key, next_run_time=system_clock())
 
     def _remove(self, key: str) -> None:
         if self._jobs.pop(key, None) is not None:

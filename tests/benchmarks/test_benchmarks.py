@@ -17,7 +17,7 @@ SMALL = ["--profiles", "200", "--events", "2000", "--idle", "5", "--looks", "5",
 def test_list_names_every_benchmark(capsys) -> None:
     assert main(["list", "--json"]) == 0
 
-    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "ingest", "plans", "start"}
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "ingest", "peers", "plans", "start"}
 
 
 def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path) -> None:
