@@ -36,6 +36,11 @@ def encode(value: Json) -> str:
     return _encoder.encode(value).decode()
 
 
+def encode_bytes(value: Json) -> bytes:
+    """Write a value as `encode` does, in UTF-8."""
+    return _encoder.encode(value)
+
+
 def encode_sorted(value: Json) -> str:
     """Write a value as compact JSON with sorted keys, so that equal values give equal text."""
     return msgspec.json.encode(value, order="sorted").decode()

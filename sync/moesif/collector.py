@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from sync import __version__
 from sync.delivery import Accepted, Lane, Outcome, Rejected
-from sync.json_value import Json, encode
+from sync.json_value import Json, encode_bytes
 from sync.moesif.address import DEFAULT_URL, check_application_id, check_url
 from sync.moesif.answers import is_page, outcome_of
 from sync.moesif.wire import Answer, Limits, Wire
 
 _USER_AGENT = f"personas-sync/{__version__}"
+
+_LEVEL: Final = 1
+"""Documents of a batch are much alike: the best level saves another hundredth, and takes twice as long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +99,8 @@ class Collector:
 
 def _body(documents: Sequence[Mapping[str, Json]]) -> bytes | None:
     try:
-        text = encode([dict(document) for document in documents])
+        text = encode_bytes([dict(document) for document in documents])
     except (ValueError, TypeError, RecursionError):
         return None
     # The same batch gives the same bytes, hence no time in the header.
-    return gzip.compress(text.encode(), mtime=0)
+    return gzip.compress(text, compresslevel=_LEVEL, mtime=0)

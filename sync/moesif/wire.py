@@ -4,10 +4,9 @@ Knows sockets, time-outs and requests. Does not know Moesif. The points that req
 
   * its time-outs are per read, so a server that drips bytes can hold a call for ever: a watch cuts the socket at a deadline;
   * a failure does not say whether anything was sent: the connection notes it;
-  * it follows redirects, taking our headers along, and reads a redirect's body even if told not to follow: it never does here;
-  * it obeys proxies, certificates and netrc from the environment, and keeps cookies: not here;
-  * an answer may be endless, or a megabyte that unpacks to a gigabyte: no more is read than needed, and nothing unpacked;
-  * a Session is not safe among threads: there is one to each.
+  * its Session follows redirects, taking our headers along, obeys proxies, certificates and netrc from the environment, keeps
+    cookies, and is not safe among threads: there is none here, but the adapter below it, one to each thread;
+  * an answer may be endless, or a megabyte that unpacks to a gigabyte: no more is read than needed, and nothing unpacked.
 
 What stays outside the deadline is looking up the host's name, which no library can interrupt. And an answer that breaks off
 among its headers counts by its status, because Python's reader takes their sudden end for the end.
@@ -18,11 +17,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
 import requests
@@ -76,13 +76,14 @@ class Wire:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._deadlines = _Deadlines()
         self._of_thread = threading.local()
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._adapters: weakref.WeakSet[_Adapter] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | NotSent | NotAnswered:
         """Make one attempt. Never raises for anything that the network does, or that the other side says."""
-        with _watched(self._limits.total) as watch:
+        with _watched(self._deadlines, self._limits.total) as watch:
             try:
                 answer = self._exchange(method, url, headers, body)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -93,30 +94,24 @@ class Wire:
     def close(self) -> None:
         """Close the connections of all threads. Asking again opens new ones."""
         with self._lock:
-            sessions = list(self._sessions)
-        for session in sessions:
-            session.close()
+            adapters = list(self._adapters)
+        for adapter in adapters:
+            adapter.close()
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         limits = self._limits
-        with self._session().request(
-            method,
-            url,
-            headers=dict(headers),
-            data=body,
-            timeout=(min(limits.connect, limits.total), min(limits.read, limits.total)),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        request = requests.Request(method, url, headers=dict(headers), data=body).prepare()
+        timeout = (min(limits.connect, limits.total), min(limits.read, limits.total))
+        with self._adapter().send(request, stream=True, timeout=timeout, verify=True, proxies={}) as response:
             return Answer(status=response.status_code, headers=response.headers, body=_body(response))
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._of_thread, "session", None)
-        if session is None:
-            session = self._of_thread.session = _Session()
+    def _adapter(self) -> _Adapter:
+        adapter: _Adapter | None = getattr(self._of_thread, "adapter", None)
+        if adapter is None:
+            adapter = self._of_thread.adapter = _Adapter()
             with self._lock:
-                self._sessions.add(session)
-        return session
+                self._adapters.add(adapter)
+        return adapter
 
 
 _TOO_LONG: Final = "no whole answer within the time allowed"
@@ -125,7 +120,8 @@ _TOO_LONG: Final = "no whole answer within the time allowed"
 class _Watch:
     """Follows one exchange, and ends it if it takes too long."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.ends: Final = time.monotonic() + seconds
         self.socket: socket.socket | None = None
         self.sent = False
         self.cut = False
@@ -133,9 +129,12 @@ class _Watch:
         self._lock = threading.Lock()
 
     def begin(self, connection: socket.socket) -> None:
-        """Note that something is about to be sent. Raises TimeoutError if finding the other side has taken all the time."""
+        """Note that something is about to be sent. Raises TimeoutError if there is no time left.
+
+        Finding the other side can take all of it, and so can a process that is stopped for a while, in which no other thread cuts.
+        """
         with self._lock:
-            if self.cut:
+            if self.cut or time.monotonic() >= self.ends:
                 raise TimeoutError
             self.socket = connection
             self.sent = True
@@ -163,6 +162,42 @@ class _Watch:
         return NotAnswered(reason="the connection broke before the whole answer came")
 
 
+class _Deadlines:
+    """Cuts off what lasts too long: one thread for all exchanges of a wire, since one for each would cost as much as a request.
+
+    All exchanges may last equally long, so they end in the order in which they began.
+    """
+
+    def __init__(self) -> None:
+        self._watches: deque[_Watch] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, watch: _Watch) -> None:
+        with self._lock:
+            while self._watches and self._watches[0].over:
+                self._watches.popleft()
+            self._watches.append(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while (watch := self._next()) is not None:
+            # The one after it ends later; if this one is over by then, cutting it off does nothing.
+            time.sleep(max(0.0, watch.ends - time.monotonic()))
+            watch.cut_off()
+
+    def _next(self) -> _Watch | None:
+        with self._lock:
+            while self._watches and self._watches[0].over:
+                self._watches.popleft()
+            if not self._watches:
+                self._thread = None
+                return None
+            return self._watches.popleft()
+
+
 class _UnderWay(threading.local):
     watch: _Watch | None = None
 
@@ -171,18 +206,15 @@ _under_way = _UnderWay()
 
 
 @contextmanager
-def _watched(seconds: float) -> Iterator[_Watch]:
-    watch = _Watch()
-    timer = threading.Timer(seconds, watch.cut_off)
-    timer.daemon = True
-    timer.start()
+def _watched(deadlines: _Deadlines, seconds: float) -> Iterator[_Watch]:
+    watch = _Watch(seconds)
+    deadlines.follow(watch)
     _under_way.watch = watch
     try:
         yield watch
     finally:
         _under_way.watch = None
         watch.finish()
-        timer.cancel()
 
 
 def _shut(connection: socket.socket) -> None:
@@ -219,18 +251,6 @@ class _Adapter(HTTPAdapter):
         assert isinstance(pool, HTTPConnectionPool)
         pool.ConnectionCls = _NotedTLS if pool.scheme == "https" else _Noted
         return pool
-
-
-class _Session(requests.Session):
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.mount("https://", _Adapter())
-        self.mount("http://", _Adapter())
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find none: a redirect is an answer like any other. requests would read all of its body to prepare the next request."""
 
 
 def _body(response: requests.Response) -> bytes:

@@ -10,7 +10,7 @@ Knows both vocabularies, Segment's Spec and Moesif's API reference, and no more:
 from __future__ import annotations
 
 from sync.payload.bodies import Body, Mapping, bodies, transaction_id, wanted
-from sync.payload.membership import Computation, ComputationClass, membership_call, merge
+from sync.payload.membership import Computation, ComputationClass, membership_call, merge, telling
 from sync.payload.sizes import BATCH_BYTES, BATCH_ITEMS, ITEM_BYTES, size
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "membership_call",
     "merge",
     "size",
+    "telling",
     "transaction_id",
     "wanted",
 ]

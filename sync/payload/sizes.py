@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sync.json_value import Json, encode
+from sync.json_value import Json, encode_bytes
 
 ITEM_BYTES: Final = 1_000_000
 """Moesif refuses an event above 1 MB. It says nothing of users and companies, so they are held to the same."""
@@ -19,4 +19,4 @@ BATCH_ITEMS: Final = 100
 
 def size(document: dict[str, Json]) -> int:
     """Return how many bytes a document takes in a request, before compression. In a batch one comma comes on top."""
-    return len(encode(document).encode())
+    return len(encode_bytes(document))

@@ -26,7 +26,7 @@ from typing import Final
 from sync.delivery import Lane
 from sync.send.lane import Drain, LaneSender, Right
 from sync.send.parcels import Desk, Destination
-from sync.store import audiences, leases, ledger, queue
+from sync.store import audiences, debts, leases, queue
 
 __all__ = ["Desk", "Destination", "Drain", "Sender"]
 
@@ -97,7 +97,7 @@ class Sender:
             if lease is not None:
                 # Only a sender that died leaves anything on the way.
                 audiences.hold(connection)
-                ledger.abandon(connection, DIED)
+                debts.abandon(connection, DIED)
                 queue.abandon(connection, DIED)
                 leases.try_key_again(connection)
         if lease is None:

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.json_value import Json, decode
-from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, membership_call, merge
-from sync.store import Store, audiences, ledger, queue
+from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, merge, telling
+from sync.store import Store, audiences, debts, queue
 
 
 class Destination(Protocol):
@@ -28,7 +28,7 @@ class Part:
 
     document: dict[str, Json]
     delivery_id: int | None = None
-    update: ledger.Update | None = None
+    update: debts.Update | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +43,7 @@ class Parcel:
     def of(cls, subject: str, parts: Sequence[Part]) -> Parcel:
         document = parts[0].document
         for part in parts[1:]:
+            # Never in place: what several users are told is the same object.
             document = merge(document, part.document)
         return cls(subject=subject, parts=tuple(parts), document=document)
 
@@ -51,7 +52,7 @@ class Parcel:
         return {update.profile_id for update in self.updates}
 
     @property
-    def updates(self) -> list[ledger.Update]:
+    def updates(self) -> list[debts.Update]:
         return [part.update for part in self.parts if part.update is not None]
 
     @property
@@ -78,7 +79,7 @@ class Desk:
     def is_waiting(self, connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
         """Whether anything is due on a lane, or, if that is asked too, on the way; changes nothing."""
         facts = queue.waiting(connection, lane, on_the_way=on_the_way)
-        return facts or (lane is Lane.USERS and ledger.waiting(connection, on_the_way=on_the_way))
+        return facts or (lane is Lane.USERS and debts.waiting(connection, on_the_way=on_the_way))
 
     def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel], requests: int = 1) -> list[Parcel]:
         """Take what the next requests may carry, leaving out whoever is in a request already."""
@@ -87,7 +88,7 @@ class Desk:
         on_the_way = frozenset(id for parcel in busy for id in parcel.delivery_ids)
         parts = self._facts(connection, queue.claim(connection, lane, limit, subjects, on_the_way))
         if lane is Lane.USERS:
-            parts += self._state(connection, busy, subjects, limit)
+            parts += self._state(connection, busy, limit)
         return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
 
     def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
@@ -99,23 +100,23 @@ class Desk:
             match outcome:
                 case Accepted():
                     queue.settle_accepted(connection, deliveries)
-                    ledger.settle_accepted(connection, updates, self.clock())
+                    debts.settle_accepted(connection, updates, self.clock())
                 case Rejected(reason=reason):
                     queue.settle(connection, deliveries, State.REJECTED, reason)
-                    ledger.settle_rejected(connection, updates, reason, self.clock())
+                    debts.settle_rejected(connection, updates, reason, self.clock())
                 case Unknown(reason=reason):
                     queue.settle(connection, deliveries, State.UNKNOWN, reason)
-                    ledger.settle_back(connection, updates, State.UNKNOWN, reason)
+                    debts.settle_back(connection, updates, State.UNKNOWN, reason)
                 case Later(reason=reason) | KeyRefused(reason=reason):
                     queue.settle(connection, deliveries, State.OWED, reason)
-                    ledger.settle_back(connection, updates, State.OWED, reason)
+                    debts.settle_back(connection, updates, State.OWED, reason)
 
     def put_back(self, connection: Connection, parcels: Iterable[Parcel]) -> None:
         """Owe again what was claimed and never sent."""
         audiences.hold(connection)
         several = list(parcels)
         queue.put_back(connection, [id for parcel in several for id in parcel.delivery_ids])
-        ledger.put_back(connection, [update for parcel in several for update in parcel.updates])
+        debts.put_back(connection, [update for parcel in several for update in parcel.updates])
 
     def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
         parts = [
@@ -129,32 +130,41 @@ class Desk:
         queue.settle_accepted(connection, sorted(unwanted))
         return parts
 
-    def _state(
-        self, connection: Connection, busy: Collection[Parcel], subjects: frozenset[str], limit: int
-    ) -> list[tuple[str, Part]]:
+    def _state(self, connection: Connection, busy: Collection[Parcel], limit: int) -> list[tuple[str, Part]]:
         on_the_way = {id for parcel in busy for id in parcel.profile_ids}
-        ids = [stored.id for stored in audiences.all_stored(connection)]
-        due = ledger.due_profiles(connection, ids, limit, on_the_way)
+        due = debts.due_profiles(connection, limit, on_the_way)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
-        free = ledger.without_users(connection, due, subjects) if subjects else due
+        called = frozenset(parcel.subject for parcel in busy if parcel.delivery_ids)
+        free = debts.without_users(connection, due, called) if due and called else due
         if not free:
             return []
         audiences.hold(connection)
+        say = self._tellings()
         # In the order in which they are due: what is unknown goes first.
-        place = {id: number for number, id in enumerate(free)}
-        claimed = sorted(ledger.claim(connection, free), key=lambda update: place[update.profile_id])
-        return [(update.user_id, self._part(update)) for update in claimed]
+        claimed = debts.claim(connection, free)
+        return [(one.user_id, Part(document={"user_id": one.user_id, **say(one)}, update=one)) for one in claimed]
 
-    def _part(self, update: ledger.Update) -> Part:
+    def _tellings(self) -> Callable[[debts.Update], dict[str, Json]]:
+        """Return what says an update, but for whom it is about; each audience and value is worked out once."""
+        known: dict[tuple[int, str], dict[str, Json]] = {}
+        at = self.clock()
+
+        def say(update: debts.Update) -> dict[str, Json]:
+            found = known.get((update.audience_id, update.value))
+            if found is None:
+                found = known[update.audience_id, update.value] = self._telling(update, at)
+            return found
+
+        return say
+
+    def _telling(self, update: debts.Update, at: datetime) -> dict[str, Json]:
         computation = Computation(
             kind=ComputationClass.AUDIENCE if update.kind == "audience" else ComputationClass.TRAIT,
             key=update.key,
             id=f"aud_{update.audience_id}",
             space_id=self.space_id,
         )
-        value = decode(update.value)
-        call = membership_call(computation, user_id=update.user_id, value=value, since=update.since, at=self.clock())
-        return Part(document=bodies(call, self.mapping)[0].document, update=update)
+        return telling(computation, decode(update.value), at, self.mapping)
 
 
 def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:

@@ -1,18 +1,14 @@
 """The ledger: per audience and user the value that is true now, and the value that Moesif last accepted.
 
-A row is owed while the two differ. What is sent is always the value of the moment; `sent` remembers it while its fate is open, so
-that a value that changes meanwhile is noticed when the answer comes. `false` stays as a tombstone.
-
-What a run found, in comparison with the ledger, is a `Difference` (`sync.store.difference`); `apply` records it.
+A row is owed while the two differ. `false` stays as a tombstone. What a run found, in comparison with the ledger, is a `Difference`
+(`sync.store.difference`); `apply` records it. What becomes of a row that is owed is in `sync.store.debts`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, or_, select, true, update
 
@@ -26,20 +22,6 @@ from sync.store.difference import Difference, present
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
-    """One value that is to be told about one user."""
-
-    audience_id: int
-    profile_id: int
-    user_id: str
-    key: str
-    kind: str
-    value: str
-    """JSON."""
-    since: datetime
 
 
 def apply(
@@ -231,135 +213,3 @@ def _state_after(value: Any) -> Any:
         (nothing_to_tell, State.SETTLED.value),
         else_=State.OWED.value,
     )
-
-
-def due_profiles(connection: Connection, audience_ids: Sequence[int], limit: int, busy: set[int]) -> list[int]:
-    """Return up to so many profiles about whom something is owed and nobody is sending: unknown ones first."""
-    found: dict[str, set[int]] = {state: set() for state in _DUE}
-    for state in _DUE:
-        for audience_id in audience_ids:
-            statement = (
-                select(memberships.c.profile_id)
-                .where(_of(audience_id), _is(state))
-                .order_by(memberships.c.profile_id)
-                .limit(limit + len(busy))
-            )
-            found[state].update(connection.scalars(statement))
-    first, rest = (sorted(found[state] - busy) for state in _DUE)
-    return list(dict.fromkeys([*first, *rest]))[:limit]
-
-
-def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
-    """Whether anything is due, or, if that is asked too, on the way."""
-    states = (*_DUE, State.SENDING.value) if on_the_way else _DUE
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*states)).exists()
-    return connection.execute(select(audiences.c.id).where(probe).limit(1)).first() is not None
-
-
-def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: frozenset[str]) -> list[int]:
-    """Return the profiles that are not one of the given users'."""
-    theirs = select(profiles.c.id).where(profiles.c.id.in_(profile_ids), profiles.c.user_id.in_(user_ids))
-    left_out = set(connection.scalars(theirs))
-    return [id for id in profile_ids if id not in left_out]
-
-
-def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
-    """Take all that is owed about the given profiles, with the values of this moment."""
-    m = memberships.c
-    taken = (
-        update(memberships)
-        .where(m.profile_id.in_(profile_ids), _is(*_DUE), m.value.is_not(None))
-        .values(state=State.SENDING.value, sent=m.value, attempts=m.attempts + 1)
-        .returning(m.audience_id, m.profile_id, m.value, m.since)
-    )
-    rows = connection.execute(taken).all()
-    users = dict(connection.execute(select(profiles.c.id, profiles.c.user_id).where(profiles.c.id.in_(profile_ids))).all())
-    keys = {id: (key, kind) for id, key, kind in connection.execute(select(audiences.c.id, audiences.c.key, audiences.c.kind))}
-    return [
-        Update(
-            audience_id=row.audience_id,
-            profile_id=row.profile_id,
-            user_id=users[row.profile_id],
-            key=keys[row.audience_id][0],
-            kind=keys[row.audience_id][1],
-            value=row.value,
-            since=row.since,
-        )
-        for row in sorted(rows, key=lambda row: (row.profile_id, row.audience_id))
-    ]
-
-
-def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
-    """Record that Moesif took these."""
-    m = memberships.c
-    taken = update(memberships).values(
-        accepted=m.sent,
-        accepted_at=now,
-        sent=None,
-        attempts=0,
-        reason=None,
-        # The value changed while the old one was on the way: owed again.
-        state=_answered(case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.SETTLED.value)),
-    )
-    runs.count_settled(connection, _settled_as(connection, State.SETTLED, taken, updates), {}, now)
-
-
-def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
-    """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
-    m = memberships.c
-    state = case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.REJECTED.value)
-    refused = update(memberships).values(state=_answered(state), sent=None, reason=reason)
-    runs.count_settled(connection, {}, _settled_as(connection, State.REJECTED, refused, updates), now)
-
-
-def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
-    """Put back what was on the way: owed, or unknown where it may have arrived."""
-    values = {"state": _answered(literal(state.value)), "reason": reason, "sent": None}
-    doubt = _IN_DOUBT if state is State.UNKNOWN else {}
-    for rows in _on_the_way(updates):
-        connection.execute(update(memberships).where(rows).values(**values, **doubt))
-
-
-def put_back(connection: Connection, updates: Sequence[Update]) -> None:
-    """Owe again what was claimed and never sent: that was no attempt."""
-    m = memberships.c
-    # What was unknown before it was claimed has no accepted value, and so is told whatever happens.
-    values = {"state": _answered(literal(State.OWED.value)), "sent": None, "attempts": m.attempts - 1}
-    for rows in _on_the_way(updates):
-        connection.execute(update(memberships).where(rows).values(**values))
-
-
-def abandon(connection: Connection, reason: str) -> None:
-    """Make unknown whatever a sender that is no more had on the way."""
-    left = update(memberships).where(memberships.c.audience_id.in_(select(audiences.c.id)), _is(State.SENDING.value))
-    values = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
-    connection.execute(left.values(**values, **_IN_DOUBT))
-
-
-_IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
-"""What Moesif holds is not known, so that no value is one that it need not be told."""
-
-
-def _answered(state: ColumnElement[str]) -> ColumnElement[str]:
-    """Return the state of a row after an answer: where there is no value any more there is nothing to tell."""
-    return case((memberships.c.value.is_(None), State.SETTLED.value), else_=state)
-
-
-def _settled_as(connection: Connection, state: State, statement: Any, updates: Sequence[Update]) -> Mapping[int, int]:
-    """Update rows, and count those that got into a state by the run that answers for them."""
-    m = memberships.c
-    found: Counter[int] = Counter()
-    for rows in _on_the_way(updates):
-        settled = connection.execute(statement.where(rows).returning(m.run_id, m.state, m.value))
-        # Nobody answers for a row without a value.
-        found.update(row.run_id for row in settled if row.state == state.value and row.value is not None)
-    return found
-
-
-def _on_the_way(updates: Sequence[Update]) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that together are true of the rows of the given updates, and of no others about the same users."""
-    by_audience: dict[int, list[int]] = {}
-    for one in updates:
-        by_audience.setdefault(one.audience_id, []).append(one.profile_id)
-    for audience_id, profile_ids in sorted(by_audience.items()):
-        yield and_(_of(audience_id), memberships.c.profile_id.in_(sorted(profile_ids)), _is(State.SENDING.value))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, select, update
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
+from sync.store.dialect import among
 from sync.store.schema import calls, deliveries
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
@@ -61,28 +62,28 @@ def claim(
     ids: list[int] = []
     for state in _DUE:
         due = select(d.id).where(d.lane == lane.value, d.state == state).order_by(d.id).limit(limit - len(ids))
-        ids += connection.scalars(due.where(d.subject.not_in(busy)) if busy else due)
+        ids += connection.scalars(due.where(~among(connection, d.subject, busy)) if busy else due)
     ids = list(takewhile(lambda due: due not in on_the_way, ids))
-    found = connection.execute(_with_calls().where(d.id.in_(ids)).order_by(d.id)).all()
-    taken = update(deliveries).where(d.id.in_(ids)).values(state=State.SENDING.value, attempts=d.attempts + 1)
+    found = connection.execute(_with_calls().where(among(connection, d.id, ids)).order_by(d.id)).all()
+    taken = update(deliveries).where(among(connection, d.id, ids)).values(state=State.SENDING.value, attempts=d.attempts + 1)
     connection.execute(taken)
     return [Delivery(id=row.delivery_id, lane=lane, subject=row.subject, call=from_row(row)) for row in found]
 
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
     """Forget what Moesif took. What was erased while it was on the way is left as it is, here and in `settle`."""
-    connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING)))
+    connection.execute(delete(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING)))
 
 
 def settle(connection: Connection, ids: Sequence[int], state: State, reason: str) -> None:
     """Put rows into a state: owed again, unknown, or rejected."""
-    on_the_way = update(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING))
+    on_the_way = update(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING))
     connection.execute(on_the_way.values(state=state.value, reason=reason))
 
 
 def put_back(connection: Connection, ids: Sequence[int]) -> None:
     """Owe again what was claimed and never sent: that was no attempt."""
-    claimed = update(deliveries).where(deliveries.c.id.in_(ids), _in(State.SENDING))
+    claimed = update(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING))
     connection.execute(claimed.values(state=State.OWED.value, attempts=deliveries.c.attempts - 1))
 
 

@@ -15,7 +15,7 @@ from sync.errors import InputError, NotFound
 from sync.explain import MOST_WORK, Explanation, explain, report
 from sync.language.explaining import Happened
 from sync.membership import Run
-from sync.store import Store, audiences, evidence, ledger
+from sync.store import Store, audiences, debts, evidence
 from sync.store.audiences import Stored
 from sync.store.schema import changes
 from tests.make import NOW, after, again, audience, computed_trait, identify, keep, people, record, standing_clock, track
@@ -238,7 +238,7 @@ def test_what_was_accepted_was_told_at_that_instant(store: Store) -> None:
     buyers = audience(store)
     record(store, buyers, {"ann"})
     with store.writing() as connection:
-        ledger.settle_accepted(connection, _claimed(connection, buyers), after(seconds=1))
+        debts.settle_accepted(connection, _claimed(connection, buyers), after(seconds=1))
 
     found = told(store, buyers, "ann")
 
@@ -250,10 +250,10 @@ def test_what_was_rejected_has_its_reason_and_what_was_accepted_before_stays(sto
     buyers = audience(store)
     record(store, buyers, {"ann"})
     with store.writing() as connection:
-        ledger.settle_accepted(connection, _claimed(connection, buyers), after(seconds=1))
+        debts.settle_accepted(connection, _claimed(connection, buyers), after(seconds=1))
     record(store, buyers, (), after(days=1))
     with store.writing() as connection:
-        ledger.settle_rejected(connection, _claimed(connection, buyers), "400 Bad Request", after(days=1))
+        debts.settle_rejected(connection, _claimed(connection, buyers), "400 Bad Request", after(days=1))
 
     found = explained(store, "buyers", "ann")
 
@@ -273,15 +273,15 @@ def test_of_an_answer_that_never_came_nothing_is_claimed_to_be_known(store: Stor
     buyers = audience(store)
     record(store, buyers, {"ann"})
     with store.writing() as connection:
-        ledger.settle_back(connection, _claimed(connection, buyers), State.UNKNOWN, "no answer in 30 s")
+        debts.settle_back(connection, _claimed(connection, buyers), State.UNKNOWN, "no answer in 30 s")
 
     found = told(store, buyers, "ann")
 
     assert (found.state, found.value, found.at, found.reason) == (State.UNKNOWN, None, None, "no answer in 30 s")
 
 
-def _claimed(connection: Any, stored: Stored) -> list[ledger.Update]:
-    return ledger.claim(connection, ledger.due_profiles(connection, [stored.id], 100, set()))
+def _claimed(connection: Any, stored: Stored) -> list[debts.Update]:
+    return debts.claim(connection, debts.due_profiles(connection, 100, set()))
 
 
 def test_history_that_is_no_longer_kept_leaves_the_run_unknown(store: Store) -> None:

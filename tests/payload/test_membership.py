@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sync.call import dump
 from sync.json_value import Json, encode
-from sync.payload import Computation, ComputationClass, Mapping, bodies, membership_call, merge, size, wanted
+from sync.payload import Computation, ComputationClass, Mapping, bodies, membership_call, merge, size, telling, wanted
 
 SINCE = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 BIG_SPENDER = Computation(kind=ComputationClass.AUDIENCE, key="big_spender", id="aud_1", space_id="spa_1")
@@ -42,6 +42,16 @@ def test_an_entry_is_true_and_an_exit_false_flat_in_the_metadata(value: bool) ->
 @pytest.mark.parametrize("value", [14, 14.0, "gold", ["a", "b"], False])
 def test_a_computed_trait_is_its_value(value: Json) -> None:
     assert repr(document(ORDERS, value)["metadata"]) == repr({"orders_90d": value})
+
+
+@given(documents, st.text("ab1@.", min_size=1), st.datetimes(timezones=st.just(UTC)), st.booleans())
+def test_what_everybody_is_told_is_what_the_call_about_each_would_say(
+    value: Json, user_id: str, at: datetime, anonymous: bool
+) -> None:
+    mapping = Mapping(forward_anonymous=anonymous)
+    (body,) = bodies(membership_call(ORDERS, user_id=user_id, value=value, since=SINCE, at=at), mapping)
+
+    assert {"user_id": user_id, **telling(ORDERS, value, at, mapping)} == body.document
 
 
 def test_the_update_is_the_call_that_segment_would_have_sent() -> None:

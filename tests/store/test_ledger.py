@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sync.delivery import State
 from sync.json_value import Json, decode
 from sync.membership import Outcome, Run
-from sync.store import Store, difference, ledger, runs
-from sync.store.audiences import Stored, hold, standing
+from sync.store import Store, debts, difference, ledger, runs
+from sync.store.audiences import Stored, hold
 from sync.store.schema import changes
 from tests.make import after, audience, computed_trait, people, record, run_of, told
 
@@ -28,40 +28,40 @@ def orders(store: Store) -> Stored:
     return computed_trait(store)
 
 
-def claim(store: Store) -> list[ledger.Update]:
+def claim(store: Store) -> list[debts.Update]:
     """Take all that is owed."""
     with store.writing() as connection:
-        due = ledger.due_profiles(connection, [one.id for one in standing(connection)], 100, set())
-        return ledger.claim(connection, due) if due else []
+        due = debts.due_profiles(connection, 100, set())
+        return debts.claim(connection, due) if due else []
 
 
-def accept(store: Store, *updates: ledger.Update) -> None:
+def accept(store: Store, *updates: debts.Update) -> None:
     with store.writing() as connection:
         hold(connection)
-        ledger.settle_accepted(connection, updates, after(seconds=1))
+        debts.settle_accepted(connection, updates, after(seconds=1))
 
 
-def reject(store: Store, *updates: ledger.Update) -> None:
+def reject(store: Store, *updates: debts.Update) -> None:
     with store.writing() as connection:
         hold(connection)
-        ledger.settle_rejected(connection, updates, "400", after(seconds=1))
+        debts.settle_rejected(connection, updates, "400", after(seconds=1))
 
 
-def put_back(store: Store, *updates: ledger.Update) -> None:
+def put_back(store: Store, *updates: debts.Update) -> None:
     with store.writing() as connection:
-        ledger.settle_back(connection, updates, State.OWED, "503")
+        debts.settle_back(connection, updates, State.OWED, "503")
 
 
-def lose(store: Store, *updates: ledger.Update) -> None:
+def lose(store: Store, *updates: debts.Update) -> None:
     """The answer never came."""
     with store.writing() as connection:
-        ledger.settle_back(connection, updates, State.UNKNOWN, "no answer")
+        debts.settle_back(connection, updates, State.UNKNOWN, "no answer")
 
 
-def die(store: Store, *_: ledger.Update) -> None:
+def die(store: Store, *_: debts.Update) -> None:
     """The sender is no more; another one finds what it left."""
     with store.writing() as connection:
-        ledger.abandon(connection, "died")
+        debts.abandon(connection, "died")
 
 
 def deliver(store: Store) -> dict[str, Json]:
@@ -71,7 +71,7 @@ def deliver(store: Store) -> dict[str, Json]:
     return said(sent)
 
 
-def said(updates: list[ledger.Update]) -> dict[str, Json]:
+def said(updates: list[debts.Update]) -> dict[str, Json]:
     return {update.user_id: decode(update.value) for update in updates}
 
 
@@ -234,7 +234,7 @@ def test_what_may_have_arrived_goes_before_everything_else(store: Store, buyers:
     record(store, buyers, {"ann", "bob", "cid"}, after(days=1))
 
     with store.reading() as connection:
-        due = ledger.due_profiles(connection, [buyers.id], 1, set())
+        due = debts.due_profiles(connection, 1, set())
         wanted = [row.profile_id for row in connection.execute(select(changes).order_by(changes.c.id).limit(1))]
 
     assert due == wanted

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import Connection, event
 
 from sync.delivery import Lane
-from sync.store import Store, ledger, queue
+from sync.store import Store, debts, queue
 
 LOOKS: dict[str, Callable[[Connection], object]] = {
-    "is anything due in the ledger": ledger.waiting,
-    "is anything on the way": lambda connection: ledger.waiting(connection, on_the_way=True),
-    "who is due": lambda connection: ledger.due_profiles(connection, [1], 10, set()),
-    "what a dead sender left in the ledger": lambda connection: ledger.abandon(connection, "died"),
+    "is anything due in the ledger": debts.waiting,
+    "is anything on the way": lambda connection: debts.waiting(connection, on_the_way=True),
+    "who is due": lambda connection: debts.due_profiles(connection, 10, set()),
+    "what a dead sender left in the ledger": lambda connection: debts.abandon(connection, "died"),
     "is anything queued": lambda connection: queue.waiting(connection, Lane.ACTIONS),
     "what a dead sender left in the queue": lambda connection: queue.abandon(connection, "died"),
 }
