@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 
 from sync.audience import Kind
 from sync.errors import InputError, NotFound, StoreBusy
@@ -27,9 +27,10 @@ from sync.order import in_order
 from sync.store import Store, audiences, basis, difference, ledger, purges, runs
 from sync.store.audiences import Stored
 from sync.store.basis import Basis
-from sync.store.candidates import candidates
-from sync.store.compiler import Reference, compile_audience, compile_trait
+from sync.store.compiler import Reference, compile_audience
+from sync.store.computation import Computation
 from sync.store.difference import Difference
+from sync.store.types import to_micros
 
 TRIES: Final = 5
 
@@ -130,15 +131,14 @@ def look(connection: Connection, key: str, wanted: Wanted, now: datetime) -> Loo
     if wanted.at is not None and wanted.slot is None:
         purges.require_calls(connection, query, at)
     known = _known(connection, query)
-    seen = basis.seen_now(connection, known.values())
+    seen = basis.seen_now(connection, known)
     then = None if wanted.rebuild else _basis_of(audience, seen)
-    compiled = _compiler(query, at, references(list(known.values())))
     return Look(
         audience=audience,
         last=runs.last(connection, audience.id),
         at=at,
         basis=seen,
-        found=_found(connection, audience, query, then, seen, at, compiled),
+        found=_found(connection, audience, _computation(audience, known), then, seen, at),
         is_whole=then is None,
     )
 
@@ -202,18 +202,15 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
 def _found(
     connection: Connection,
     audience: Stored,
-    query: tree.Query,
+    computation: Computation,
     then: Basis | None,
     seen: Basis,
     at: datetime,
-    compiled: difference.Compiled,
 ) -> Difference:
     if then is None or audience.computed_at is None:
-        return difference.of_everyone(connection, audience, compiled)
-    concerned = candidates(query, then, seen, audience.computed_at, at)
-    if not difference.is_any(connection, concerned):
-        return difference.of_nobody(audience)
-    return difference.of_candidates(connection, audience, concerned, compiled)
+        return difference.of_everyone(connection, audience, computation.of_everyone, to_micros(at))
+    told = computation.candidates.between(then, seen, audience.computed_at, at)
+    return difference.of_concerned(connection, audience, computation, to_micros(at), told)
 
 
 def _basis_of(audience: Stored, seen: Basis) -> Basis | None:
@@ -223,19 +220,20 @@ def _basis_of(audience: Stored, seen: Basis) -> Basis | None:
     return then if then is not None and is_same_query and seen.extends(then) else None
 
 
-def _compiler(query: tree.Query, at: datetime, known: Mapping[str, Reference]) -> difference.Compiled:
-    def compiled(among: Select[Any] | None) -> Select[Any]:
-        if isinstance(query, tree.Condition):
-            return difference.as_members(compile_audience(query, at, among, known))
-        return compile_trait(query, at, among, known)
-
-    return compiled
-
-
-def _known(connection: Connection, query: tree.Query) -> dict[str, Stored]:
-    """Return the definitions that a query refers to, by key."""
+def _known(connection: Connection, query: tree.Query) -> tuple[Stored, ...]:
+    """Return the definitions that a query refers to, in the order of their keys."""
     read = reads(query).traits
-    return {one.key: one for one in audiences.standing(connection) if one.key in read} if read else {}
+    return tuple(one for one in audiences.standing(connection) if one.key in read) if read else ()
+
+
+def _computation(audience: Stored, known: Sequence[Stored]) -> Computation:
+    return _written(audience.definition.kind, audience.definition.query, tuple(references(known).items()))
+
+
+@lru_cache(maxsize=200)
+def _written(kind: Kind, query: str, known: tuple[tuple[str, Reference], ...]) -> Computation:
+    """Return the statements of a definition; they are kept, since to write them takes longer than to ask them of a few users."""
+    return Computation.of(_parsed(kind, query), dict(known))
 
 
 @lru_cache(maxsize=1000)

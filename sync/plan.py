@@ -217,7 +217,7 @@ def _is_alone(connection: Connection, keys: Sequence[str]) -> bool:
 def _described(connection: Connection, seen: Look, pace: Pace, sample: int) -> Plan:
     step = _step(connection, seen)
     requests = ceil(step.owed / pace.batch)
-    entering, leaving = difference.sample(connection, seen.audience, seen.found.table, sample)
+    entering, leaving = difference.sample(connection, seen.audience, seen.found, sample)
     return Plan(
         step=step,
         requests=requests,
@@ -244,7 +244,7 @@ def _step(connection: Connection, seen: Look) -> Step:
         changed=found.changed,
         resent=resent,
         owed=owed,
-        digest=difference.digest(connection, found.table),
+        digest=difference.digest(connection, found),
     )
 
 

@@ -18,7 +18,10 @@ from sync.payload import Mapping as Choices
 from sync.store import Store, audiences, difference, ledger, runs
 from sync.store.audiences import Stored
 from sync.store.calls import Kept
+from sync.store.computation import into_table
+from sync.store.prepared import Prepared
 from sync.store.schema import profiles
+from sync.store.types import to_micros
 
 NOW = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
 """Where the standing clock stands, too."""
@@ -100,7 +103,7 @@ def record(
     """Record a run whose result is given: the members of an audience, or each user's value."""
     with store.connected() as session:
         with session.reading() as connection:
-            found = difference.of_everyone(connection, stored, lambda _: _said(values))
+            found = difference.of_everyone(connection, stored, Prepared(into_table(_said(values))), to_micros(at))
         with session.writing() as connection:
             audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)

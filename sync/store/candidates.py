@@ -4,66 +4,88 @@
     referred    a membership that changed in an audience or computed trait that is read
     passed      an edge of the query: an event's or a date's instant plus an offset lies between the last run's instant and now
 
-Every part is the scan of a stretch of an index. May name a user in vain, and never misses one.
+Every part is the scan of a stretch of an index. May name a user in vain, and never misses one. Which stretches there are follows
+from the query; where each begins and ends is told by the two runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, assert_never
+from typing import Final, Self, TypeAlias, assert_never
 
-from sqlalchemy import BigInteger, Select, select, type_coerce
+from sqlalchemy import BigInteger, BindParameter, Select, select, type_coerce
 
 from sync.language import tree
 from sync.language.dates import LONGEST_KEY
 from sync.language.reads import Edge, EventEdge, TraitEdge, ValueEdge, edges, reads
 from sync.store.basis import Basis
 from sync.store.dates import COMPUTED, CONTEXT, PROPERTY, TRAIT
+from sync.store.prepared import told
 from sync.store.schema import calls, changes, dates, profiles
 from sync.store.types import EPOCH, MICROSECOND, to_micros
 
-Candidates: TypeAlias = Select[tuple[int]]
+Scan: TypeAlias = Select[tuple[int]]
 
 FARTHEST: Final = 2**61
 """In microseconds; some seventy thousand years."""
 
 
-def candidates(query: tree.Query, then: Basis, now: Basis, last: datetime, at: datetime) -> list[Candidates]:
-    """Return queries that together give the ids of the profiles to look at, some more than once.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """The search for whom one query need look at; `references` are the audiences and computed traits that it reads, by key."""
 
-    `then` and `last` are what the last run had seen and its instant; `now` and `at` those of this one.
-    """
-    return [*_arrived(query, then, now), *_referred(then, now), *_passed(query, now, last, at)]
+    scans: tuple[Scan, ...]
+    """Statements that together give the ids of the profiles, some more than once; they ask for what `between` tells."""
+    edges: tuple[Edge, ...]
+
+    @classmethod
+    def of(cls, query: tree.Query, references: Mapping[str, int]) -> Self:
+        passed = edges(query)
+        scans = (*_arrived(query, references.keys()), *_referred(references), *_passed(passed, references.keys()))
+        return cls(scans=scans, edges=passed)
+
+    def between(self, then: Basis, now: Basis, last: datetime, at: datetime) -> dict[str, int]:
+        """Return where the stretches begin and end: `then` and `last` are what the last run had seen and its instant."""
+        earlier = {one.key: one for one in then.references}
+        ends = {"since": then.mark.number}
+        for number, one in enumerate(now.references):
+            before = earlier[one.key]
+            ends[f"run_{number}"] = before.run_id
+            # Nothing, where there was no run since: the changes of the last one stand at that very instant.
+            ends[f"at_{number}"] = FARTHEST if one.run_id == before.run_id else to_micros(before.at or EPOCH)
+        for number, edge in enumerate(self.edges):
+            ends[f"after_{number}"], ends[f"until_{number}"] = (_earlier(instant, edge.offset) for instant in (last, at))
+        return ends
 
 
-def _arrived(query: tree.Query, then: Basis, now: Basis) -> Iterator[Candidates]:
-    read, since = reads(query), then.mark.number
-    yield select(profiles.c.id).where(profiles.c.arrival >= since)
-    if read.traits - {one.key for one in now.references}:
+def _arrived(query: tree.Query, referred: Collection[str]) -> Iterator[Scan]:
+    read, since = reads(query), _told("since")
+    yield select(profiles.c.id.label("profile_id")).where(profiles.c.arrival >= since)
+    if read.traits - set(referred):
         yield select(profiles.c.id).where(profiles.c.traits_arrival >= since)
     for event in sorted(read.events):
         yield select(calls.c.profile_id).where(calls.c.event == event, calls.c.arrival >= since)
 
 
-def _referred(then: Basis, now: Basis) -> Iterator[Candidates]:
-    earlier = {one.key: one for one in then.references}
-    for one in now.references:
-        before = earlier[one.key]
-        if one.run_id != before.run_id:
-            newer = (changes.c.at >= (before.at or EPOCH), changes.c.run_id > before.run_id)
-            yield select(changes.c.profile_id).where(changes.c.audience_id == one.audience_id, *newer)
+def _referred(references: Mapping[str, int]) -> Iterator[Scan]:
+    for number, (_, audience_id) in enumerate(sorted(references.items())):
+        instant = type_coerce(changes.c.at, BigInteger())
+        newer = (instant >= _told(f"at_{number}"), changes.c.run_id > _told(f"run_{number}"))
+        yield select(changes.c.profile_id).where(changes.c.audience_id == audience_id, *newer)
 
 
-def _passed(query: tree.Query, now: Basis, last: datetime, at: datetime) -> Iterator[Candidates]:
-    if last < at:
-        referred = frozenset(one.key for one in now.references)
-        for edge in edges(query):
-            after, until = (_earlier(instant, edge.offset) for instant in (last, at))
-            yield _over(edge, referred, after, until)
+def _passed(passed: Sequence[Edge], referred: Collection[str]) -> Iterator[Scan]:
+    for number, edge in enumerate(passed):
+        yield _over(edge, referred, _told(f"after_{number}"), _told(f"until_{number}"))
 
 
-def _over(edge: Edge, referred: frozenset[str], after: int, until: int) -> Candidates:
+def _told(name: str) -> BindParameter[int]:
+    return told(name, BigInteger())
+
+
+def _over(edge: Edge, referred: Collection[str], after: BindParameter[int], until: BindParameter[int]) -> Scan:
     match edge:
         case EventEdge(event=event):
             happened = type_coerce(calls.c.timestamp, BigInteger())
@@ -76,7 +98,7 @@ def _over(edge: Edge, referred: frozenset[str], after: int, until: int) -> Candi
             assert_never(edge)
 
 
-def _dated(place: str, event: str, path: tree.Path, after: int, until: int) -> Candidates:
+def _dated(place: str, event: str, path: tree.Path, after: BindParameter[int], until: BindParameter[int]) -> Scan:
     d, key = dates.c, path[0]
     assert isinstance(key, str), "the first step of a path is a name"
     its = (d.place == place, d.event == event, d.key == key[:LONGEST_KEY])

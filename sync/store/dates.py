@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, literal, select, true
+from sqlalchemy import Connection, FromClause, and_, bindparam, delete, literal, select, true
 
 from sync.json_value import Json, decode
 from sync.language.dates import LONGEST_KEY, dates_below
@@ -60,13 +60,16 @@ def replace_traits(connection: Connection, changed: Sequence[tuple[int, Mapping[
     add(connection, [row for id, traits, news in changed for row in of_traits(id, {key: traits[key] for key in news})])
 
 
-def replace_values(connection: Connection, key: str, changed: Table) -> None:
-    """Take the dates anew of a computed trait's values, of which (profile_id, value as JSON) have changed."""
+def replace_values(connection: Connection, key: str, changed: FromClause, told: Mapping[str, str]) -> None:
+    """Take the dates anew of a computed trait's values, of which (profile_id, value as JSON) have changed.
+
+    `told` is what a statement that has those rows in it is to be told.
+    """
     its = (dates.c.place == COMPUTED, dates.c.event == "", dates.c.key == key[:LONGEST_KEY])
-    connection.execute(delete(dates).where(*its, dates.c.profile_id.in_(select(changed.c.profile_id))))
+    connection.execute(delete(dates).where(*its, dates.c.profile_id.in_(select(changed.c.profile_id))), told)
     # Only what can hold a date is read: a million counts are none.
     likely = select(changed.c.profile_id, changed.c.value).where(changed.c.value.like("%-__-%"))
-    for some in connection.execute(likely).partitions(AT_A_TIME):
+    for some in connection.execute(likely, told).partitions(AT_A_TIME):
         found = [(id, date) for id, value in some for date in dates_below({key: decode(value)})]
         add(connection, [_row(COMPUTED, "", date, id) for id, date in found])
 

@@ -30,9 +30,10 @@ WORTH_TRUNCATING: Final = 10_000
 """Rows."""
 
 
-def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """Return an INSERT that can say what to do about rows that are there already."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+def upsert(database: Connection | str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that can say what to do about rows that are there already, for a connection or a dialect's name."""
+    name = database if isinstance(database, str) else database.dialect.name
+    return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
 
 
 def among(connection: Connection, column: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[bool]:

@@ -1,39 +1,59 @@
 """What a run finds: how what was computed differs from the ledger, for everyone or for those who need looking at.
 
-The difference stands in a temporary table of the connection's own, set-wise, however large. Nothing is recorded here and no lock is
-held, so that other writers need not wait for the large query; `sync.store.ledger` records it.
+Of few users the difference is worked out here and listed; of many it stands in a temporary table of the connection's own, set-wise,
+however large. Nothing is recorded here and no lock is held, so that other writers need not wait for the large query;
+`sync.store.ledger` records it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, null, select, true, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    true,
+    union_all,
+)
 
 from sync.json_value import encode
 from sync.membership import IN, OUT
+from sync.store import listed, prepared
 from sync.store.audiences import Stored
-from sync.store.candidates import Candidates
+from sync.store.candidates import Scan
+from sync.store.computation import IN_ONE_STATEMENT, Computation
 from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, emptied, upsert
+from sync.store.listed import LISTED_IDS, LISTED_PAIRS, PAIRS
+from sync.store.prepared import Prepared
 from sync.store.profiles import portions
 from sync.store.schema import memberships, profiles
 
-IN_ONE_STATEMENT: Final = 100
-"""How many selects are put into one; SQLite takes 500."""
-
-Compiled: TypeAlias = Callable[[Select[Any] | None], Select[Any]]
-"""Gives the statement that computes (profile_id, value) among the selected profiles, or of everyone."""
+FEW: Final = 5_000
+"""Of how many users the difference is worked out here, from lists; of more, in tables of the database."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What a run would change; the rows themselves are in a table of the connection's own."""
+    """What a run would change."""
 
-    table: Table | None
-    """None where nobody had to be looked at."""
+    rows: FromClause | None
+    """(profile_id, value) of those who change: a table of the connection's own, or listed in `told`; None where nobody does."""
+    told: Mapping[str, str]
+    """What a statement that has the rows in it is to be told."""
     before: int
     """How many were in, or had a value."""
     entered: int
@@ -45,30 +65,35 @@ class Difference:
         return self.before + self.entered - self.exited
 
 
-def of_everyone(connection: Connection, audience: Stored, compiled: Compiled) -> Difference:
-    """Compare what is computed of everyone with the ledger; users that are not among them are out, or have no value."""
-    now = _computed(connection, compiled(None))
+def of_everyone(connection: Connection, audience: Stored, filling: Prepared, now: int) -> Difference:
+    """Compare what is computed of everyone with the ledger; users that are not among them are out, or have no value.
+
+    `filling` fills the table of computed values.
+    """
+    computed = _computed(connection, filling, now)
     found = emptied(connection, DIFFERENCE)
-    added = connection.execute(insert(found).from_select(_NAMES, _told_anew(audience.id, now))).rowcount
-    added += connection.execute(insert(found).from_select(_NAMES, _gone(audience, now))).rowcount
+    added = connection.execute(insert(found).from_select(_NAMES, _told_anew(audience.id, computed))).rowcount
+    added += connection.execute(insert(found).from_select(_NAMES, _gone(audience, computed))).rowcount
     analyze(connection, found, added)
     return _counted(connection, audience, found, size(connection, audience))
 
 
-def of_candidates(connection: Connection, audience: Stored, candidates: Sequence[Candidates], compiled: Compiled) -> Difference:
-    """Compare what is computed of some users with the ledger; of the others nothing has changed."""
-    asked = _asked_about(connection, candidates)
-    now = _computed(connection, compiled(select(asked.c.profile_id)))
-    found = emptied(connection, DIFFERENCE)
-    added = connection.execute(insert(found).from_select(_NAMES, _told_anew(audience.id, now))).rowcount
-    added += connection.execute(insert(found).from_select(_NAMES, _gone(audience, now, among=asked))).rowcount
-    analyze(connection, found, added)
-    return _counted(connection, audience, found, audience.members)
+def of_concerned(
+    connection: Connection, audience: Stored, computation: Computation, now: int, told: Mapping[str, int]
+) -> Difference:
+    """Compare what is computed of those whom something happened to with the ledger; of the others nothing has changed.
+
+    `told` is where the stretches lie in which they are to be searched.
+    """
+    ids = _few(connection, computation, told)
+    if ids is None:
+        return _of_many(connection, audience, computation, now, told)
+    return _of_listed(connection, audience, computation, now, listed.ids(ids)) if ids else of_nobody(audience)
 
 
 def of_nobody(audience: Stored) -> Difference:
     """Return the difference of a run that need look at nobody."""
-    return Difference(table=None, before=audience.members, entered=0, exited=0, changed=0)
+    return Difference(rows=None, told={}, before=audience.members, entered=0, exited=0, changed=0)
 
 
 def of_retired(connection: Connection, audience: Stored) -> Difference:
@@ -80,31 +105,27 @@ def of_retired(connection: Connection, audience: Stored) -> Difference:
     return _counted(connection, audience, found, size(connection, audience))
 
 
-def digest(connection: Connection, found: Table | None) -> str:
+def digest(connection: Connection, found: Difference) -> str:
     """Return a SHA-256 over who would change and to what, in hexadecimal."""
-    told = sha256()
-    if found is None:
+    told, rows = sha256(), found.rows
+    if rows is None:
         return told.hexdigest()
-    rows = select(profiles.c.user_id, found.c.value).join_from(found, profiles, profiles.c.id == found.c.profile_id)
-    for user_id, value in connection.execute(rows.order_by(found.c.profile_id)).yield_per(1000):
+    users = select(profiles.c.user_id, rows.c.value).join_from(rows, profiles, profiles.c.id == rows.c.profile_id)
+    for user_id, value in connection.execute(users.order_by(rows.c.profile_id), found.told).yield_per(1000):
         told.update(encode([user_id, value]).encode())
     return told.hexdigest()
 
 
-def sample(connection: Connection, audience: Stored, found: Table | None, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def sample(connection: Connection, audience: Stored, found: Difference, limit: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the first user ids that would enter, or have another value, and of those that would leave."""
-    if found is None:
+    rows = found.rows
+    if rows is None:
         return (), ()
-    here = found.c.value == IN if audience.is_audience else found.c.value.is_not(None)
-    users = select(profiles.c.user_id).join_from(found, profiles, profiles.c.id == found.c.profile_id)
-    some = users.order_by(found.c.profile_id).limit(limit)
-    return tuple(connection.scalars(some.where(here))), tuple(connection.scalars(some.where(~here)))
-
-
-def is_any(connection: Connection, candidates: Sequence[Candidates]) -> bool:
-    """Whether there is anybody to look at."""
-    some = (union_all(*part).subquery() for part in portions(candidates, IN_ONE_STATEMENT))
-    return any(connection.execute(select(literal(1)).select_from(one).limit(1)).first() is not None for one in some)
+    here = rows.c.value == IN if audience.is_audience else rows.c.value.is_not(None)
+    users = select(profiles.c.user_id).join_from(rows, profiles, profiles.c.id == rows.c.profile_id)
+    some = users.order_by(rows.c.profile_id).limit(limit)
+    entering, leaving = (connection.scalars(some.where(side), found.told).all() for side in (here, ~here))
+    return tuple(entering), tuple(leaving)
 
 
 def size(connection: Connection, audience: Stored) -> int:
@@ -118,12 +139,6 @@ def present(audience: Stored) -> ColumnElement[bool]:
     return memberships.c.value == IN if audience.is_audience else memberships.c.value.is_not(None)
 
 
-def as_members(found: Select[Any]) -> Select[Any]:
-    """Return (profile_id, value) for a query that gives the profiles of an audience's members."""
-    profiles_in = found.subquery()
-    return select(profiles_in.c.profile_id, literal(IN))
-
-
 _NAMES: Final = ["profile_id", "value"]
 
 
@@ -131,30 +146,82 @@ def _of(audience_id: int) -> ColumnElement[bool]:
     return memberships.c.audience_id == audience_id
 
 
-def _asked_about(connection: Connection, candidates: Sequence[Candidates]) -> Table:
+def _few(connection: Connection, computation: Computation, told: Mapping[str, int]) -> list[int] | None:
+    """Return the ids of those concerned; None where there are many."""
+    found: set[int] = set()
+    for search in computation.searches:
+        ids = search.execute(connection, most=FEW + 1, **told).scalars().all()
+        if len(ids) > FEW:
+            return None
+        found.update(ids)
+    return sorted(found) if len(found) <= FEW else None
+
+
+def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:
+    # The rows are pairs, which is all that `dict` takes.
+    computed: dict[int, str] = dict(computation.of_listed.execute(connection, now=now, ids=ids).all())  # type: ignore[arg-type]
+    recorded: dict[int, str | None] = dict(_RECORDED.execute(connection, audience=audience.id, ids=ids).all())  # type: ignore[arg-type]
+    nothing = OUT if audience.is_audience else None
+    gone = {id: nothing for id, value in recorded.items() if _is_present(audience, value) and id not in computed}
+    anew = {id: value for id, value in computed.items() if recorded.get(id) != value}
+    if not anew and not gone:
+        return of_nobody(audience)
+    return Difference(
+        rows=LISTED_PAIRS,
+        told={PAIRS: listed.pairs(sorted({**anew, **gone}.items()))},
+        before=audience.members,
+        entered=sum(not _is_present(audience, recorded.get(id)) for id in anew),
+        exited=len(gone),
+        changed=len(anew) + len(gone),
+    )
+
+
+def _of_many(connection: Connection, audience: Stored, computation: Computation, now: int, told: Mapping[str, int]) -> Difference:
+    asked = _asked_about(connection, computation.candidates.scans, told)
+    computed = _computed(connection, computation.of_candidates, now)
+    found = emptied(connection, DIFFERENCE)
+    added = connection.execute(insert(found).from_select(_NAMES, _told_anew(audience.id, computed))).rowcount
+    added += connection.execute(insert(found).from_select(_NAMES, _gone(audience, computed, among=asked))).rowcount
+    analyze(connection, found, added)
+    return _counted(connection, audience, found, audience.members)
+
+
+def _asked_about(connection: Connection, scans: Sequence[Scan], told: Mapping[str, int]) -> Table:
     asked, added = emptied(connection, CANDIDATES), 0
-    for some in portions(candidates, IN_ONE_STATEMENT):
+    for some in portions(scans, IN_ONE_STATEMENT):
         # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
         either = union_all(*some).subquery()
         named = select(*either.c).distinct().where(true())
-        added += connection.execute(upsert(connection, asked).from_select(["profile_id"], named).on_conflict_do_nothing()).rowcount
+        into = upsert(connection, asked).from_select(["profile_id"], named).on_conflict_do_nothing()
+        added += connection.execute(into, told).rowcount
     analyze(connection, asked, added)
     return asked
 
 
-def _computed(connection: Connection, statement: Select[Any]) -> Table:
-    now = emptied(connection, COMPUTED)
-    analyze(connection, now, connection.execute(insert(now).from_select(_NAMES, statement)).rowcount)
-    return now
+def _computed(connection: Connection, filling: Prepared, now: int) -> Table:
+    computed = emptied(connection, COMPUTED)
+    analyze(connection, computed, filling.execute(connection, now=now).rowcount)
+    return computed
 
 
-def _told_anew(audience_id: int, now: Table) -> Select[Any]:
+_RECORDED: Final = Prepared(
+    select(memberships.c.profile_id, memberships.c.value).where(
+        memberships.c.audience_id == prepared.told("audience", BigInteger()), memberships.c.profile_id.in_(LISTED_IDS)
+    )
+)
+
+
+def _is_present(audience: Stored, value: str | None) -> bool:
+    return value == IN if audience.is_audience else value is not None
+
+
+def _told_anew(audience_id: int, now: Table) -> Select[tuple[int, str]]:
     recorded = and_(_of(audience_id), memberships.c.profile_id == now.c.profile_id)
     joined = now.outerjoin(memberships, recorded)
     return select(now.c.profile_id, now.c.value).select_from(joined).where(memberships.c.value.is_distinct_from(now.c.value))
 
 
-def _gone(audience: Stored, now: Table, among: Table | None = None) -> Select[Any]:
+def _gone(audience: Stored, now: Table, among: Table | None = None) -> Select[tuple[int, str]]:
     joined = memberships.outerjoin(now, now.c.profile_id == memberships.c.profile_id)
     # As a list and not as a join, of which SQLite would take everyone in the audience first.
     asked = () if among is None else (memberships.c.profile_id.in_(select(among.c.profile_id)),)
@@ -173,4 +240,4 @@ def _counted(connection: Connection, audience: Stored, found: Table, before: int
         func.count(case((and_(~here, was), 1))),
     ).select_from(found.outerjoin(memberships, recorded))
     changed, entered, exited = connection.execute(statement).one()
-    return Difference(table=found, before=before, entered=entered, exited=exited, changed=changed)
+    return Difference(rows=found, told={}, before=before, entered=entered, exited=exited, changed=changed)

@@ -6,22 +6,55 @@ A row is owed while the two differ. `false` stays as a tombstone. What a run fou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, case, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from sync.delivery import State
 from sync.membership import IN
 from sync.store import audiences as audiences_of_store
-from sync.store import dates, runs
+from sync.store import dates, prepared, runs
 from sync.store.audiences import Stored
 from sync.store.dialect import upsert
 from sync.store.difference import Difference, present
+from sync.store.prepared import Prepared
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Debt:
+    """What a run has to tell."""
+
+    owed: int
+    unknown: int
+    """How much of it is on the way already, with an answer that is not known."""
+
+    def plus(self, other: Debt) -> Debt:
+        return Debt(owed=self.owed + other.owed, unknown=self.unknown + other.unknown)
+
+
+NOTHING: Final = Debt(owed=0, unknown=0)
 
 
 def apply(
@@ -34,8 +67,8 @@ def apply(
     *,
     take_over: bool = True,
     resync: bool = False,
-) -> None:
-    """Record a difference: changes, ledger and the run's counts.
+) -> Debt:
+    """Record a difference: changes, ledger and the run's counts; return what the run has to tell.
 
     With `take_over` earlier runs end, and this one answers for whatever they left; without it they go on, and give up only the
     users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
@@ -43,9 +76,10 @@ def apply(
     """
     if take_over:
         runs.supersede(connection, audience.id, run_id, now)
-    told = 0 if found.table is None else _record(connection, audience, found.table, at, run_id, now)
+    told = NOTHING if found.rows is None else _record(connection, audience, found, at, run_id, now)
     if resync:
         _owe_everybody(connection, audience.id, run_id)
+    left = debt(connection, audience.id) if take_over else told
     runs.write_counts(
         connection,
         run_id,
@@ -53,21 +87,55 @@ def apply(
         entered=found.entered if audience.is_audience else 0,
         exited=found.exited if audience.is_audience else 0,
         changed=found.changed,
-        owed=owed(connection, audience.id) if take_over else told,
+        owed=left.owed,
     )
     audiences_of_store.count_members(connection, audience.id, found.after)
-    runs.close_if_settled(connection, [run_id], now)
+    if not left.owed:
+        runs.close_if_settled(connection, [run_id], now)
+    return left
 
 
-def _record(connection: Connection, audience: Stored, found: Table, at: datetime, run_id: int, now: datetime) -> int:
-    """Record who changed, and return about how many of them Moesif is to be told."""
-    earlier = runs.answering(connection, audience.id, found)
-    connection.execute(insert(changes).from_select(list(_CHANGE), _changes(audience.id, found, at, run_id)))
-    connection.execute(_recorded(connection, audience.id, found, at, run_id))
+def _record(connection: Connection, audience: Stored, found: Difference, at: datetime, run_id: int, now: datetime) -> Debt:
+    """Record who changed, and return what is to be told about them."""
+    assert found.rows is not None, "somebody changed"
+    statements = _recording(found.rows, connection.dialect.name)
+    told = {**found.told, "audience": audience.id, "instant": at, "run": run_id}
+    earlier = _by_run(statements.answering.execute(connection, **told).all())
+    statements.changes.execute(connection, **told)
+    statements.rows.execute(connection, **told)
     if not audience.is_audience:
-        dates.replace_values(connection, audience.key, found)
-    runs.relieve(connection, {id: count for id, count in earlier.items() if id != run_id}, now)
-    return sum(runs.answering(connection, audience.id, found).values())
+        dates.replace_values(connection, audience.key, found.rows, found.told)
+    runs.relieve(connection, {id: debt.owed for id, debt in earlier.items() if id != run_id}, now)
+    # All of them are this run's now.
+    return _by_run(statements.answering.execute(connection, **told).all()).get(run_id, NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Recording:
+    """The statements that record the rows of a difference."""
+
+    answering: Prepared
+    """What is still to be told about their users, as (run that answers for it, state, count)."""
+    changes: Prepared
+    rows: Prepared
+
+
+@lru_cache
+def _recording(rows: FromClause, database: str) -> _Recording:
+    """Return the statements for a table of rows; there are few such tables, and each is always the same."""
+    return _Recording(
+        answering=Prepared(runs.answering(_AUDIENCE, select(rows.c.profile_id))),
+        changes=Prepared(insert(changes).from_select(list(_CHANGE), _changes(rows))),
+        rows=Prepared(_recorded(rows, database)),
+    )
+
+
+def _by_run(rows: Iterable[Any]) -> dict[int, Debt]:
+    found: dict[int, Debt] = {}
+    for run_id, state, count in rows:
+        unknown = count if state == State.UNKNOWN.value else 0
+        found[run_id] = found.get(run_id, NOTHING).plus(Debt(owed=count, unknown=unknown))
+    return found
 
 
 def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[int, tuple[str, ...]]:
@@ -78,28 +146,30 @@ def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[in
     return size, tuple(connection.scalars(users.order_by(profiles.c.id).limit(sample)))
 
 
-def owed(connection: Connection, audience_id: int) -> int:
-    """Return how many rows of an audience are still to be told, what is on the way included."""
+def debt(connection: Connection, audience_id: int) -> Debt:
+    """Count the rows of an audience that are still to be told, what is on the way included."""
     waiting = and_(_is(*_DUE, State.SENDING.value), memberships.c.value.is_not(None))
-    statement = select(func.count()).select_from(memberships).where(memberships.c.audience_id == audience_id, waiting)
-    return connection.scalars(statement).one()
+    unknown = func.count(case((memberships.c.state == State.UNKNOWN.value, 1)))
+    statement = select(func.count(), unknown).select_from(memberships).where(memberships.c.audience_id == audience_id, waiting)
+    row = connection.execute(statement).one()
+    return Debt(owed=row[0], unknown=row[1])
 
 
 def owed_after(connection: Connection, audience: Stored, found: Difference) -> tuple[int, int]:
     """Count what would have to be told if a difference were recorded: in all, and what is owed already and has not changed."""
     m = memberships.c
     waiting = and_(_of(audience.id), _is(*_DUE, State.SENDING.value), m.value.is_not(None))
-    if found.table is None:
+    if found.rows is None:
         left = connection.scalars(select(func.count()).select_from(memberships).where(waiting)).one()
         return left, left
-    same_user = and_(_of(audience.id), m.profile_id == found.table.c.profile_id)
-    on_its_way = and_(m.state.in_([State.SENDING.value, State.UNKNOWN.value]), found.table.c.value.is_not(None))
-    is_news = and_(found.table.c.value.is_not(None), m.accepted.is_distinct_from(found.table.c.value))
-    joined = found.table.outerjoin(memberships, same_user)
-    changed = connection.scalars(select(func.count()).select_from(joined).where(or_(on_its_way, is_news))).one()
-    beside = memberships.outerjoin(found.table, m.profile_id == found.table.c.profile_id)
-    unchanged = select(func.count()).select_from(beside).where(waiting, found.table.c.profile_id.is_(None))
-    resent = connection.scalars(unchanged).one()
+    same_user = and_(_of(audience.id), m.profile_id == found.rows.c.profile_id)
+    on_its_way = and_(m.state.in_([State.SENDING.value, State.UNKNOWN.value]), found.rows.c.value.is_not(None))
+    is_news = and_(found.rows.c.value.is_not(None), m.accepted.is_distinct_from(found.rows.c.value))
+    joined = found.rows.outerjoin(memberships, same_user)
+    changed = connection.scalars(select(func.count()).select_from(joined).where(or_(on_its_way, is_news)), found.told).one()
+    beside = memberships.outerjoin(found.rows, m.profile_id == found.rows.c.profile_id)
+    unchanged = select(func.count()).select_from(beside).where(waiting, found.rows.c.profile_id.is_(None))
+    resent = connection.scalars(unchanged, found.told).one()
     return changed + resent, resent
 
 
@@ -176,18 +246,20 @@ _CHANGE = ("audience_id", "profile_id", "value", "at", "run_id")
 _ROW = ("audience_id", "profile_id", "value", "since", "state", "attempts", "run_id")
 
 
-def _changes(audience_id: int, found: Table, at: datetime, run_id: int) -> Select[Any]:
-    instant = literal(at, changes.c.at.type)
-    columns = (literal(audience_id), found.c.profile_id, found.c.value, instant, literal(run_id))
-    return select(*columns).order_by(found.c.profile_id)
+_AUDIENCE: Final = prepared.told("audience", BigInteger())
+_INSTANT: Final = prepared.told("instant", changes.c.at.type)
+_RUN: Final = prepared.told("run", BigInteger())
 
 
-def _recorded(connection: Connection, audience_id: int, found: Table, at: datetime, run_id: int) -> Any:
-    since = literal(at, memberships.c.since.type)
-    columns = (literal(audience_id), found.c.profile_id, found.c.value, since)
+def _changes(rows: FromClause) -> Select[Any]:
+    return select(_AUDIENCE, rows.c.profile_id, rows.c.value, _INSTANT, _RUN).order_by(rows.c.profile_id)
+
+
+def _recorded(found: FromClause, database: str) -> Any:
+    columns = (_AUDIENCE, found.c.profile_id, found.c.value, _INSTANT)
     # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
-    rows = select(*columns, literal(State.OWED.value), literal(0), literal(run_id)).where(true()).order_by(found.c.profile_id)
-    statement = upsert(connection, memberships).from_select(list(_ROW), rows)
+    rows = select(*columns, literal(State.OWED.value), literal(0), _RUN).where(true()).order_by(found.c.profile_id)
+    statement = upsert(database, memberships).from_select(list(_ROW), rows)
     return statement.on_conflict_do_update(
         index_elements=[memberships.c.audience_id, memberships.c.profile_id],
         set_={

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
@@ -100,17 +100,13 @@ def supersede(connection: Connection, audience_id: int, run_id: int, now: dateti
     connection.execute(theirs.values(run_id=run_id))
 
 
-def answering(connection: Connection, audience_id: int, concerned: Table) -> dict[int, int]:
-    """Count what is still to be told about the profiles of a table, by the run that answers for it."""
+def answering(audience_id: ColumnElement[int], profile_ids: Select[Any]) -> Select[Any]:
+    """Select what is still to be told about some profiles: the run that answers for it, the state, and how many."""
     m = memberships.c
-    statement = (
-        select(m.run_id, func.count())
-        # As a list and not as a join, of which SQLite would take everyone in the audience first.
-        .where(m.audience_id == audience_id, m.profile_id.in_(select(concerned.c.profile_id)))
-        .where(m.state.in_(_LEFT_OVER), UNSETTLED, m.value.is_not(None))
-        .group_by(m.run_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    # As a list and not as a join, of which SQLite would take everyone in the audience first.
+    theirs = (m.audience_id == audience_id, m.profile_id.in_(profile_ids))
+    left = (m.state.in_(_LEFT_OVER), UNSETTLED, m.value.is_not(None))
+    return select(m.run_id, m.state, func.count()).where(*theirs, *left).group_by(m.run_id, m.state)
 
 
 def relieve(connection: Connection, counts: Mapping[int, int], now: datetime) -> None:

@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
             for stored in all_stored(connection):
                 latest = runs.recent(connection, stored.key, 1)
                 expected = latest[0].owed - latest[0].accepted - latest[0].rejected if latest else 0
-                assert ledger.owed(connection, stored.id) == expected
+                assert ledger.debt(connection, stored.id).owed == expected
 
     @invariant()
     def the_changes_replayed_give_the_ledger(self) -> None:

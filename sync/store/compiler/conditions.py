@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
-from sqlalchemy import BigInteger, FromClause, Integer, Select, Text, exists, false, literal, literal_column, select
+from sqlalchemy import FromClause, Integer, Select, Text, exists, false, literal, literal_column, select
 from sqlalchemy.sql.elements import False_
 
 from sync.json_value import Json
@@ -33,7 +33,7 @@ from sync.store.compiler.comparisons import (
 )
 from sync.store.compiler.operands import ABSENT, Value, at, constant
 from sync.store.compiler.places import Document, Elements, Place, Sql, elements_of
-from sync.store.compiler.scope import Scope, Tally
+from sync.store.compiler.scope import Run, Scope, Tally
 from sync.store.types import to_text
 
 FARTHEST: Final = 2**61
@@ -129,7 +129,7 @@ def _compares(condition: tree.Comparison, left: Value, scope: Scope) -> Sql:
             relation = Operator.LESS_THAN if side is DateOperator.BEFORE else Operator.GREATER_THAN
             return _compare_dates(left, relation, instant(day))
         case tree.Recency(operator=recency, span=span):
-            return _is_recent(left, recency, scope.run.now, span)
+            return _is_recent(left, recency, scope.run, micros_of(span))
         case _:
             assert_never(condition)
 
@@ -166,25 +166,20 @@ def _compare_dates(left: Value, operator: Operator, right: int) -> Sql:
     return as_instants(left, SIGNS[operator], right)
 
 
-def _is_recent(left: Value, operator: RecencyOperator, now: int, span: timedelta) -> Sql:
+def _is_recent(left: Value, operator: RecencyOperator, run: Run, span: int) -> Sql:
     if left.instant is None:
         return false()
-    earlier, later = now - micros_of(span), now + micros_of(span)
     match operator:
         case RecencyOperator.WITHIN_LAST:
-            return every(left.instant > _at(earlier), left.instant <= _at(now))
+            return every(left.instant > run.at(-span), left.instant <= run.now)
         case RecencyOperator.BEFORE_LAST:
-            return left.instant <= _at(earlier)
+            return left.instant <= run.at(-span)
         case RecencyOperator.WITHIN_NEXT:
-            return every(left.instant > _at(now), left.instant <= _at(later))
+            return every(left.instant > run.now, left.instant <= run.at(span))
         case RecencyOperator.AFTER_NEXT:
-            return left.instant > _at(later)
+            return left.instant > run.at(span)
 
 
 def micros_of(span: timedelta) -> int:
     """Count the microseconds of a duration; of one that is longer than time, as many as time has."""
     return min(span // MICROSECOND, FARTHEST)
-
-
-def _at(instant: int) -> Sql:
-    return literal(instant, BigInteger())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, FromClause, Select, and_, func, literal_column, select, type_coerce
+from sqlalchemy import BigInteger, FromClause, Select, and_, func, literal, literal_column, select, type_coerce
 
 from sync.audience import Kind
 from sync.language import tree
@@ -31,11 +31,15 @@ class Reference:
 class Run:
     """What the whole statement is about."""
 
-    # Microseconds since 1970.
-    now: int
+    # Microseconds since 1970; of a statement that is executed again and again, told at each execution.
+    now: Sql
     references: Mapping[str, Reference]
     # The ids of the only profiles that are asked about; None asks about everyone.
     among: Select[Any] | None = None
+
+    def at(self, offset: int) -> Sql:
+        """Give the instant that is so many microseconds after now, before it where the number is negative."""
+        return self.now + literal(offset, BigInteger()) if offset else self.now
 
     def is_asked_about(self, profile_id: Sql) -> tuple[Sql, ...]:
         return () if self.among is None else (profile_id.in_(self.among),)

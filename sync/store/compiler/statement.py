@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import CTE, FromClause, Select, Text, cast, func, literal_column, select, true
+from sqlalchemy import CTE, BigInteger, FromClause, Select, Text, cast, func, literal, literal_column, select, true
 
 from sync.language import tree
 from sync.store.compiler.at_event import AtEvent
@@ -23,24 +23,29 @@ from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
 from sync.store.compiler.reducers import source_of, value_of
 from sync.store.compiler.scope import Found, Reference, Run, Tally, with_user
+from sync.store.prepared import told
 from sync.store.schema import profiles
 from sync.store.types import to_micros
 
 MOST_TABLES: Final = 40
 """How many tables of streams are joined; SQLite joins 64 tables at most, and those of the ledger are among them."""
 
+NOW: Final[Sql] = told("now", BigInteger())
+"""The instant that counts as now, where a statement is written once and told at each execution."""
+
 NO_REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType({})
 
 
 def compile_audience(
     query: tree.Condition,
-    now: datetime,
+    now: datetime | Sql,
     among: Select[Any] | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> Select[Any]:
     """Select `profile_id` of the users for whom a condition holds at now, each once, in no order.
 
-    `among` selects the ids of the only profiles that are asked about; the cost then follows their number. `references` has the
+    `now` is an instant, or `NOW` for a statement that is told at each execution, in microseconds. `among` selects the ids of the
+    only profiles that are asked about; the cost then follows their number. `references` has the
     audiences and computed traits by key; a trait of such a key is read from the ledger. Whatever query the language accepts can be
     asked of every store (`sync.language.depth`).
     """
@@ -57,13 +62,13 @@ def compile_audience(
 
 def compile_trait(
     query: tree.Computed,
-    now: datetime,
+    now: datetime | Sql,
     among: Select[Any] | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> Select[Any]:
     """Select `profile_id` and `value`, JSON as text, of the users for whom a computed trait has a value at now, in no order.
 
-    A list without any element is no value. `among` and `references` are as for an audience.
+    A list without any element is no value. `now`, `among` and `references` are as for an audience.
     """
     run = _run(now, among, references)
     users, table = profiles.alias(), by_user([query], run)
@@ -77,8 +82,9 @@ def compile_trait(
     return selected.add_columns(value.label("value")).where(table.c.value.is_not(None))
 
 
-def _run(now: datetime, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
-    return Run(now=to_micros(now), references=references, among=among)
+def _run(now: datetime | Sql, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
+    instant = literal(to_micros(now), BigInteger()) if isinstance(now, datetime) else now
+    return Run(now=instant, references=references, among=among)
 
 
 def _users(users: FromClause, rows: FromClause, run: Run) -> Select[Any]:

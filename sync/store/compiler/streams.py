@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from sync.language import tree
 from sync.language.depth import nesting
-from sync.store.compiler.conditions import FARTHEST, MOST_WRITTEN_OUT, holds, micros_of, table_of
+from sync.store.compiler.conditions import MOST_WRITTEN_OUT, holds, micros_of, table_of
 from sync.store.compiler.operands import at
 from sync.store.compiler.places import Place, Sql
 from sync.store.compiler.scope import Scope, micros
@@ -29,7 +29,7 @@ class Events:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """`after < timestamp <= until`, in microseconds."""
+    """`after < timestamp <= until`, in microseconds from now."""
 
     after: int | None
     until: int
@@ -53,10 +53,10 @@ def events_of(
 
 
 def _windowed(filters: Iterable[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
-    window = _window(filters, scope.run.now)
+    window = _window(filters)
     if window.after is not None:
-        yield micros(table.c.timestamp) > _at(window.after)
-    yield micros(table.c.timestamp) <= _at(window.until)
+        yield micros(table.c.timestamp) > scope.run.at(window.after)
+    yield micros(table.c.timestamp) <= scope.run.at(window.until)
 
 
 def _filters(filters: Sequence[tree.Filter], scope: Scope, table: FromClause) -> Iterator[Sql]:
@@ -83,23 +83,23 @@ def _listed(texts: Sequence[str]) -> Any:
     return select(text).select_from(elements.rows).correlate_except(elements.rows)
 
 
-def _window(filters: Iterable[tree.Filter], now: int) -> Window:
+def _window(filters: Iterable[tree.Filter]) -> Window:
     """Put all windows that are relative to now into one, which the index can follow."""
-    after, until = [], [now]
+    after, until = [], [0]
     for filter_ in filters:
         match filter_:
             case tree.Within(span=span, of_parent=False):
-                after.append(now - micros_of(span))
+                after.append(-micros_of(span))
             case tree.Between(near=near, far=far, of_parent=False):
-                after.append(now - micros_of(far))
-                until.append(now - micros_of(near))
+                after.append(-micros_of(far))
+                until.append(-micros_of(near))
     return Window(after=max(after, default=None), until=min(until))
 
 
 def _since_parent(table: FromClause, scope: Scope, after: int, until: int) -> Sql:
     assert scope.event is not None, "the checker lets no parent stand outside of a funnel"
     at, parent = micros(table.c.timestamp), micros(scope.event.c.timestamp)
-    return and_(at > parent + _at(after), at <= parent + _at(until))
+    return and_(at > parent + _micros(after), at <= parent + _micros(until))
 
 
 def _open_session(events: Events, stream: tree.Stream, scope: Scope, documents: Collection[str]) -> Events:
@@ -107,8 +107,8 @@ def _open_session(events: Events, stream: tree.Stream, scope: Scope, documents: 
     assert stream.expires_after is not None
     span, order = micros_of(stream.expires_after), (events.table.c.timestamp, events.table.c.id)
     following = func.lead(micros(events.table.c.timestamp)).over(partition_by=events.table.c.profile_id, order_by=order)
-    gap = func.coalesce(following, _at(scope.run.now)) - micros(events.table.c.timestamp)
-    broken = case((gap >= _at(span), 1), else_=0).label("broken")
+    gap = func.coalesce(following, scope.run.now) - micros(events.table.c.timestamp)
+    broken = case((gap >= _micros(span), 1), else_=0).label("broken")
     kept: list[KeyedColumnElement[object]] = [
         events.table.c[name] for name in ("profile_id", "timestamp", "id", *sorted(documents))
     ]
@@ -120,5 +120,5 @@ def _open_session(events: Events, stream: tree.Stream, scope: Scope, documents: 
     return Events(table=sessions, rows=sessions, conditions=(sessions.c.later == literal(0),))
 
 
-def _at(instant: int) -> Sql:
-    return literal(max(instant, -FARTHEST), BigInteger())
+def _micros(number: int) -> Sql:
+    return literal(number, BigInteger())

@@ -1,0 +1,67 @@
+"""How the values of one definition are computed: for everyone, or for those whom something happened to, few or many.
+
+It is one query over more or fewer users. Written once for each definition, since to write it takes longer than to ask it of a few.
+Every statement asks for `now`; what else is told by name, `sync.store.candidates` and `sync.store.listed` say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from sqlalchemy import BigInteger, Insert, Select, insert, literal, select, union_all
+
+from sync.language import tree
+from sync.membership import IN
+from sync.store.candidates import Candidates, Scan
+from sync.store.compiler import NOW, Reference, compile_audience, compile_trait
+from sync.store.dialect import CANDIDATES, COMPUTED
+from sync.store.listed import LISTED_IDS
+from sync.store.prepared import Prepared, told
+from sync.store.profiles import portions
+
+IN_ONE_STATEMENT: Final = 100
+"""How many selects are put into one; SQLite takes 500."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Computation:
+    """The statements of one definition."""
+
+    candidates: Candidates
+    searches: tuple[Prepared, ...]
+    """Give the ids of those concerned, at most `most` of them, some more than once."""
+    of_everyone: Prepared
+    of_candidates: Prepared
+    """Fill the table of computed values, `of_candidates` for the users in the table of candidates."""
+    of_listed: Prepared
+    """Gives (profile_id, value) of the users with the `ids`."""
+
+    @classmethod
+    def of(cls, query: tree.Query, references: Mapping[str, Reference]) -> Self:
+        candidates = Candidates.of(query, {key: one.audience_id for key, one in references.items()})
+        return cls(
+            candidates=candidates,
+            searches=tuple(Prepared(_some(scans)) for scans in portions(candidates.scans, IN_ONE_STATEMENT)),
+            of_everyone=Prepared(into_table(_values(query, None, references))),
+            of_candidates=Prepared(into_table(_values(query, select(CANDIDATES.c.profile_id), references))),
+            of_listed=Prepared(_values(query, LISTED_IDS, references)),
+        )
+
+
+def _some(scans: Sequence[Scan]) -> Select[Any]:
+    either = union_all(*scans).subquery()
+    return select(either.c.profile_id).limit(told("most", BigInteger()))
+
+
+def into_table(found: Select[Any]) -> Insert:
+    """Fill the table of computed values with (profile_id, value)."""
+    return insert(COMPUTED).from_select(["profile_id", "value"], found)
+
+
+def _values(query: tree.Query, among: Select[Any] | None, references: Mapping[str, Reference]) -> Select[Any]:
+    if not isinstance(query, tree.Condition):
+        return compile_trait(query, NOW, among, references)
+    members = compile_audience(query, NOW, among, references).subquery()
+    return select(members.c.profile_id, literal(IN).label("value"))

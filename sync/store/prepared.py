@@ -1,0 +1,75 @@
+"""Statements that are executed again and again: written in SQL once for each database, and from then on only executed.
+
+SQLAlchemy finds out at every execution whether it has written a statement before, by looking at all of its parts; of a run that
+finds ten users that was most of the time. Values that differ are told by name (`told`). Rows come as the driver gives them:
+an instant is a number, a document is what the driver takes it for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BindParameter, ClauseElement, Connection, CursorResult, Dialect, bindparam
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+_ToDriver = Callable[[Any], Any]
+
+
+def told(name: str, type_: TypeEngine[Any]) -> BindParameter[Any]:
+    """Give a value that each execution tells."""
+    # None, since a statement is not written where a value is missing.
+    return bindparam(name, None, type_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A statement in the words of one database."""
+
+    sql: str
+    constants: Mapping[str, Any]
+    # What each execution has to tell, and how the driver wants it where that is not as it is.
+    asked: Sequence[tuple[str, _ToDriver | None]]
+    # Where the driver takes values by place and not by name: the name at each.
+    places: Sequence[str] | None
+
+    def values(self, told: Mapping[str, Any]) -> Any:
+        named = dict(self.constants)
+        for name, convert in self.asked:
+            named[name] = _converted(convert, told[name])
+        return named if self.places is None else tuple([named[name] for name in self.places])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prepared:
+    """A statement without any list of values whose length may differ. Safe to share between threads and databases."""
+
+    statement: ClauseElement
+    _written: dict[str, _Written] = field(default_factory=dict, repr=False)
+
+    def execute(self, connection: Connection, **told: Any) -> CursorResult[Any]:
+        """Execute it with values by name; those that the statement does not ask for are passed over."""
+        written = self._written.get(connection.dialect.name)
+        if written is None:
+            written = self._written[connection.dialect.name] = _write(self.statement, connection.dialect)
+        return connection.exec_driver_sql(written.sql, written.values(told))
+
+
+def _write(statement: ClauseElement, dialect: Dialect) -> _Written:
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    assert isinstance(compiled, SQLCompiler), "it is no DDL"
+    convert = {name: bound.type.dialect_impl(dialect).bind_processor(dialect) for name, bound in compiled.binds.items()}
+    asked = {name: convert[name] for name, bound in compiled.binds.items() if not bound.unique and bound.value is None}
+    values = compiled.params
+    return _Written(
+        sql=str(compiled),
+        constants={name: _converted(convert.get(name), value) for name, value in values.items() if name not in asked},
+        asked=tuple(asked.items()),
+        places=compiled.positiontup,
+    )
+
+
+def _converted(convert: _ToDriver | None, value: Any) -> Any:
+    return value if convert is None or value is None else convert(value)
