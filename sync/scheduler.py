@@ -23,11 +23,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.app import system_clock
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
-from sync.compute import Clock, compute_slot, with_what_it_reads
+from sync.compute import Clock, compute, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
 from sync.membership import Outcome
-from sync.store import Store, audiences, leases
+from sync.store import Store, audiences, leases, requested
 from sync.store.audiences import Stored
+from sync.store.requested import Requested
 from sync.store.types import EPOCH
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT: Final = "scheduler"
 AGAIN: Final = timedelta(seconds=30)
 BEAT: Final = timedelta(seconds=5)
+LOOK: Final = timedelta(seconds=1)
+"""How often it is looked whether somebody has asked for a sync: in this process or in another one that serves HTTP."""
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
@@ -50,6 +53,8 @@ class Scheduler:
         self._clock = clock
         self._computed = computed
         self._jobs: dict[str, Schedule] = {}
+        # What somebody asked for and is under way.
+        self._requested: set[str] = set()
         # The run that each audience is held by, so that it is said once.
         self._guarded: dict[str, int | None] = {}
         # The heart must beat while every worker is busy.
@@ -63,6 +68,7 @@ class Scheduler:
         self.rebuild()
         seconds = BEAT.total_seconds()
         self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
+        self.every(LOOK, self._look_for_requests)
         self._apscheduler.start()
 
     def stop(self) -> None:
@@ -117,6 +123,48 @@ class Scheduler:
         self._guarded[audience.key] = run.id if run.outcome is Outcome.GUARDED else None
         level = logging.WARNING if is_news else logging.INFO if run.owed else logging.DEBUG
         log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, audience.key, run.outcome, run.changed, run.owed)
+
+    def run_requested(self, wish: Requested) -> None:
+        """Sync what somebody asked for, whatever its schedule. Where the store cannot be used just now, it stays asked for."""
+        try:
+            self._compute_requested(wish)
+            with self._store.writing() as connection:
+                requested.done(connection, wish)
+        except SyncError as error:
+            log.warning("%s was asked for and is not computed; it is tried again: %s", wish.key, error)
+        finally:
+            self._computed()
+
+    def _compute_requested(self, wish: Requested) -> None:
+        with self._store.reading() as connection:
+            stored = audiences.by_key(connection, wish.key)
+        if stored.retired:
+            return
+        try:
+            run = compute(self._store, stored, None, self._clock)
+        except InputError as error:
+            # To try again would not help.
+            log.warning("%s was asked for and cannot be computed: %s", wish.key, error)
+        else:
+            log.info("run %d of %s, as was asked: %s, %d changed", run.id, wish.key, run.outcome, run.changed)
+
+    def _look_for_requests(self) -> None:
+        try:
+            with self._store.reading() as connection:
+                wishes = requested.waiting(connection)
+        except SyncError:
+            # The heart says so, too.
+            return
+        for wish in wishes:
+            if wish.key not in self._requested:
+                self._requested.add(wish.key)
+                self._apscheduler.add_job(self._run_requested, args=[wish], id=f"{wish.key} requested", replace_existing=True)
+
+    def _run_requested(self, wish: Requested) -> None:
+        try:
+            self.run_requested(wish)
+        finally:
+            self._requested.discard(wish.key)
 
     def _try_again(self, key: str) -> None:
         # The slot was not taken; waiting for the next one could mean a day.

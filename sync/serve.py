@@ -24,12 +24,12 @@ from sync.call import Incoming
 from sync.errors import InputError, SettingsError, SyncError
 from sync.ingest import accept
 from sync.purge import Retention, purge, require_room
-from sync.scheduler import HEARTBEAT, STALE, Scheduler
+from sync.scheduler import HEARTBEAT, STALE, Scheduler, next_slot
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.store import audiences, leases
 from sync.store.figures import Figures, figures
-from sync.web import Access, Door, Health, Metrics, Server, create_app, metrics_route
+from sync.web import Access, Api, ApiRoute, Door, Health, Metrics, Program, Server, create_app, metrics_route
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +87,16 @@ def health(app: App) -> Health:
     """Whether the store is there, its schema is ours, and a scheduler's heart beats somewhere."""
     try:
         app.store.require_current_schema()
-        with app.store.reading() as connection:
-            last = leases.last_beat(connection, HEARTBEAT)
+        beats = _beats(app)
     except SyncError:
         return Health(ready=False, facts={"store": "not usable"})
-    beats = last is not None and app.clock() - last < STALE
     return Health(ready=beats, facts={"store": "ok", "scheduler": "ok" if beats else "no heartbeat"})
+
+
+def _beats(app: App) -> bool:
+    with app.store.reading() as connection:
+        last = leases.last_beat(connection, HEARTBEAT)
+    return last is not None and app.clock() - last < STALE
 
 
 def _require_closed_door(app: App) -> None:
@@ -123,7 +127,16 @@ def http_app(app: App, wake: Callable[[], None]) -> Starlette:
 
     door = Door(accept=keep, clock=app.clock, health=lambda: health(app), sources=settings.write_keys)
     access = Access(settings.api_token, on_loopback=is_loopback(settings.host))
-    return create_app(door, [metrics_route(metrics, access)])
+    program = Program(
+        store=app.store,
+        clock=app.clock,
+        mapping=app.mapping,
+        space=settings.space,
+        next_slot=next_slot,
+        wake=wake,
+        is_scheduled=lambda: _beats(app),
+    )
+    return create_app(door, [metrics_route(metrics, access), ApiRoute(Api(program), access)])
 
 
 def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:

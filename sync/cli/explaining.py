@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync.cli.options import At, JsonFlag
-from sync.cli.output import clean, count, facts, iso, say, say_json, shown_at
+from sync.cli.output import clean, count, facts, say, say_json, shown_at
 from sync.cli.session import opened_app
+from sync.reports.instants import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

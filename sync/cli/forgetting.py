@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync.cli.options import JsonFlag
-from sync.cli.output import clean, count, facts, iso, note, say, say_json, shown_at
+from sync.cli.output import clean, count, facts, note, say, say_json, shown_at
 from sync.cli.session import opened_app
+from sync.reports.instants import iso
 
 if TYPE_CHECKING:
     from sync.forget import Forgotten

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, TypeAlias
 
 import typer
+
+from sync.reports.instants import instant as read_instant
 
 
 def instant(text: str) -> datetime:
     """Read an ISO 8601 date or timestamp; one without a zone is UTC, a date is its first instant. Raises BadParameter."""
     try:
-        read = datetime.fromisoformat(text.strip())
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        expected = "expected a date such as 2026-03-04, or a time such as 2026-03-04T09:30:00Z or 2026-03-04T10:30:00+01:00"
-        raise typer.BadParameter(f"{text!r} is no time; {expected} (without a zone it is UTC)") from None
+        return read_instant(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 JsonFlag: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

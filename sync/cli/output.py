@@ -42,11 +42,6 @@ def say_json(value: Mapping[str, object]) -> None:
     say(encode(cast("Json", value)))
 
 
-def iso(at: datetime) -> str:
-    """Write an instant as ISO 8601 in UTC, as exactly as it is."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def shown_at(at: datetime | None, absent: str = "-") -> str:
     """Write an instant for people: to the second."""
     return absent if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync.cli.options import At, JsonFlag, Keys
-from sync.cli.output import clean, count, iso, note, say, say_json, shown_at, table
+from sync.cli.output import clean, count, note, say, say_json, shown_at, table
 from sync.cli.session import changed_lines, opened_app
 from sync.errors import InputError
+from sync.reports.instants import iso
 
 if TYPE_CHECKING:
     from sync.app import App

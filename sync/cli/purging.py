@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync.cli.options import JsonFlag
-from sync.cli.output import iso, note, progress, say, say_json, shown_at
+from sync.cli.output import note, progress, say, say_json, shown_at
 from sync.cli.session import opened_app
+from sync.reports.instants import iso
 
 if TYPE_CHECKING:
     from sync.purge import Outlook

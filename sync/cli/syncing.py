@@ -13,7 +13,7 @@ import typer
 
 from sync.cli.options import At, JsonFlag, Keys, Wait
 from sync.cli.output import count, note, progress, say, say_json, shown_at, table
-from sync.cli.reports import COLUMNS, NUMBERS, run_report, run_row
+from sync.cli.reports import COLUMNS, NUMBERS, run_row
 from sync.cli.session import follow_definitions, opened_app, require_key
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def compute(
                 runs.append(compute_one(app.store, one, at, app.clock, rebuild=rebuild))
                 bar(len(runs), one.key)
     if json:
+        from sync.reports.runs import run_report
+
         say_json({"runs": [run_report(run) for run in runs], "seconds": round(time.monotonic() - started, 3)})
     else:
         _say_runs(runs, now)
@@ -97,6 +99,8 @@ def sync(
         queued, left = forwarded(app), due(app)
         code = exit_code(app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
     if json:
+        from sync.reports.runs import run_report
+
         runs: list[Json] = [run_report(run) for run in report.runs]
         waiting: Json = {"owed": queued.owed, "unknown": queued.unknown, "rejected": queued.rejected}
         summary: dict[str, Json] = {"requests": report.requests, "seconds": round(report.seconds, 3)}
@@ -141,8 +145,8 @@ def _planned(app: App, file: Path) -> Sequence[Run]:
 
 def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored, ...]:
     """Return what is to be computed, in order. Raises InputError, before anything is done, for what cannot be."""
-    from sync.cli.output import iso
     from sync.errors import InputError
+    from sync.reports.instants import iso
     from sync.synchronise import chosen
 
     found = chosen(app.store, keys)

@@ -141,11 +141,17 @@ def passed_since(connection: Connection, run: Run) -> int | None:
     return found
 
 
-def recent(connection: Connection, key: str | None, limit: int) -> tuple[Run, ...]:
-    """Return the latest runs, of one audience or of all, newest first."""
+def recent(
+    connection: Connection, key: str | None, limit: int, *, after: int | None = None, before: int | None = None
+) -> tuple[Run, ...]:
+    """Return the latest runs, of one audience or of all, newest first; `after` and `before` are ids to keep between."""
     statement = _runs().order_by(runs.c.id.desc()).limit(limit)
     if key is not None:
         statement = statement.where(audiences.c.key == key)
+    if after is not None:
+        statement = statement.where(runs.c.id > after)
+    if before is not None:
+        statement = statement.where(runs.c.id < before)
     return tuple(_counted(connection, _run(row)) for row in connection.execute(statement).all())
 
 

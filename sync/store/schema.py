@@ -191,6 +191,14 @@ DELIVERING: Final = text("outcome = 'delivering'")
 # Since when anything has been owed; holds the runs only that still have something to tell.
 Index("ix_runs_delivering", runs.c.started_at, postgresql_where=DELIVERING, sqlite_where=DELIVERING)
 
+# Syncs that somebody asked for and nobody has seen to: see `sync.store.requested`.
+requested_syncs: Final = Table(
+    "requested_syncs",
+    metadata,
+    Column("audience_id", RowId, ForeignKey("audiences.id"), primary_key=True, autoincrement=False),
+    Column("requested_at", Instant, nullable=False),
+)
+
 # What became of what was sent, counted for ever: see `sync.store.tallies`.
 tallies: Final = Table(
     "tallies",

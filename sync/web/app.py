@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, request_response
+from starlette.routing import BaseRoute, Match, Route, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync.web.access import Access, Guarded
 from sync.web.answers import CLOSED, Answer, error, json_answer
+from sync.web.api import Api
+from sync.web.api.asking import PREFIXES
 from sync.web.door import Door
 from sync.web.ingest import IngestRoute
 from sync.web.metrics import CONTENT_TYPE, Metrics
@@ -60,6 +62,21 @@ def create_app(door: Door, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
     # A redirect counts as success for some SDKs, and loses the body for others.
     app.router.redirect_slashes = False
     return app
+
+
+class ApiRoute(BaseRoute):
+    """Every path of the query API, for whom `Access` lets in; what is not there is answered within."""
+
+    def __init__(self, api: Api, access: Access) -> None:
+        self._app = Guarded(api, access)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match by the beginning of the path."""
+        return (Match.FULL if scope["type"] == "http" and scope["path"].startswith(PREFIXES) else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
 
 
 def metrics_route(metrics: Metrics, access: Access) -> BaseRoute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from sync.settings import read
 from sync.store import Store
 from sync.web import Server
 from tests.conftest import StandingClock
+from tests.make import NOW
 
 TOKEN = "token-of-operators"
 
@@ -26,6 +27,7 @@ class Operated:
     """A server that runs, and its store."""
 
     app: App
+    clock: StandingClock
     port: int = 0
     wakes: list[None] = field(default_factory=list)
 
@@ -52,27 +54,37 @@ class Operated:
 Operate = Callable[..., Operated]
 
 
+def started(stack: ExitStack, **settings: str) -> Operated:
+    clock = StandingClock(NOW)
+    app = stack.enter_context(opened(read({"SYNC_API_TOKEN": TOKEN} | settings), clock))
+    place = Operated(app, clock)
+    server = Server(http_app(app, lambda: place.wakes.append(None)), host="127.0.0.1", port=0)
+    place.port = stack.enter_context(server).port
+    return place
+
+
 @pytest.fixture
-def operate(database_url: str, clock: StandingClock, tmp_path: Path) -> Iterator[Operate]:
-    """Start a server on a store of the test's own, with settings as given."""
+def operate() -> Iterator[Operate]:
+    """Start servers with settings as given."""
     with ExitStack() as stack:
-
-        def start(**settings: str) -> Operated:
-            given = {
-                "SYNC_DATABASE_URL": database_url,
-                "SYNC_API_TOKEN": TOKEN,
-                "SYNC_DEFINITIONS": str(tmp_path / "personas.yaml"),
-            }
-            app = stack.enter_context(opened(read(given | settings), clock))
-            place = Operated(app)
-            server = Server(http_app(app, lambda: place.wakes.append(None)), host="127.0.0.1", port=0)
-            place.port = stack.enter_context(server).port
-            return place
-
-        yield start
+        yield partial(started, stack)
 
 
 @pytest.fixture
-def operated(operate: Operate) -> Operated:
-    """A server with a token, on each database."""
-    return operate()
+def operated(operate: Operate, database_url: str) -> Operated:
+    """A server with a token and a store of the test's own, on each database."""
+    return operate(SYNC_DATABASE_URL=database_url)
+
+
+@pytest.fixture(scope="session")
+def shared_place(tmp_path_factory: pytest.TempPathFactory, sqlite_template: bytes) -> Iterator[Operated]:
+    path = tmp_path_factory.mktemp("shared") / "personas.db"
+    path.write_bytes(sqlite_template)
+    with ExitStack() as stack:
+        yield started(stack, SYNC_DATABASE_URL=f"sqlite:///{path}")
+
+
+@pytest.fixture
+def place(shared_place: Operated) -> Operated:
+    """A server with a token and an empty store, shared by tests that ask for what no store has a part in."""
+    return shared_place

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.operating.conftest import Operated, started
 
 
 def basic(user: str) -> str:
@@ -13,34 +18,44 @@ def basic(user: str) -> str:
 
 
 @pytest.mark.parametrize("given", ["Bearer token-of-operators", "bearer  token-of-operators", basic("token-of-operators")])
-def test_the_token_comes_as_bearer_or_as_basic_user(operated: Any, given: str) -> None:
-    assert operated.get("/metrics", token=None, headers={"authorization": given}).status_code == 200
+def test_the_token_comes_as_bearer_or_as_basic_user(place: Any, given: str) -> None:
+    assert place.get("/metrics", token=None, headers={"authorization": given}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "given",
     ["", "Bearer", "Bearer ", "Bearer token", "Bearer token-of-operators2", "token-of-operators", basic(""), "Basic !", "Digest x"],
 )
-def test_anything_else_is_answered_401_that_says_what_to_send(operated: Any, given: str) -> None:
-    answer = operated.get("/metrics", token=None, headers={"authorization": given})
+def test_anything_else_is_answered_401_that_says_what_to_send(place: Any, given: str) -> None:
+    answer = place.get("/metrics", token=None, headers={"authorization": given})
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert "Bearer" in answer.headers["www-authenticate"]
     assert "SYNC_API_TOKEN" in answer.json()["message"]
 
 
-def test_answers_for_operators_are_not_kept_framed_or_read_by_other_sites(operated: Any) -> None:
-    for answer in (operated.get("/metrics"), operated.get("/metrics", token=None), operated.get("/readyz", token=None)):
+def test_answers_for_operators_are_not_kept_framed_or_read_by_other_sites(place: Any) -> None:
+    for answer in (place.get("/metrics"), place.get("/metrics", token=None), place.get("/readyz", token=None)):
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert not {"set-cookie", "access-control-allow-origin", "server"} & {*answer.headers}
 
 
-def test_without_a_token_only_loopback_is_served(operate: Any) -> None:
-    assert operate(SYNC_API_TOKEN="").get("/metrics", token=None).status_code == 200
-    answer = operate(SYNC_API_TOKEN="", SYNC_HOST="0.0.0.0", SYNC_WRITE_KEYS="web=k").get("/metrics", token=None)
+@pytest.fixture(scope="module")
+def unguarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """A server without a token, on loopback."""
+    with ExitStack() as stack:
+        yield started(stack, SYNC_API_TOKEN="", SYNC_DATABASE_URL=f"sqlite:///{tmp_path_factory.mktemp('bare') / 'personas.db'}")
 
+
+def test_without_a_token_only_loopback_is_served(operate: Any, unguarded: Operated, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'personas.db'}"
+    open_to_all = operate(SYNC_API_TOKEN="", SYNC_HOST="0.0.0.0", SYNC_WRITE_KEYS="web=k", SYNC_DATABASE_URL=url)
+
+    answer = open_to_all.get("/metrics", token=None)
+
+    assert unguarded.get("/metrics", token=None).status_code == 200
     assert (answer.status_code, answer.json()["code"]) == (403, "not_served")
     assert "SYNC_API_TOKEN" in answer.json()["message"]
 
@@ -57,5 +72,5 @@ def test_without_a_token_only_loopback_is_served(operate: Any) -> None:
         ({"via": "1.1 proxy"}, 403),
     ],
 )
-def test_loopback_alone_protects_only_from_what_was_meant_for_it(operate: Any, headers: dict[str, str], status: int) -> None:
-    assert operate(SYNC_API_TOKEN="").get("/metrics", token=None, headers=headers).status_code == status
+def test_loopback_alone_protects_only_from_what_was_meant_for_it(unguarded: Operated, headers: dict[str, str], status: int) -> None:
+    assert unguarded.get("/metrics", token=None, headers=headers).status_code == status

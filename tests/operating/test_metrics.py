@@ -40,13 +40,13 @@ def test_calls_taken_in_are_counted_by_what_became_of_them(operated: Any) -> Non
     assert [value(found, "calls_total", result=one) for one in ("accepted", "duplicate", "rejected")] == [2, 1, 1]
 
 
-def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any, clock: Any) -> None:
+def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any) -> None:
     keep(operated.store, identify("ann", {"plan": "gold"}), track("ann"), track("bob"), forward=True)
     record(operated.store, audience(operated.store), ["ann", "bob"])
     with operated.store.writing() as connection:
         first, _ = queue.claim(connection, Lane.ACTIONS, 2, frozenset())
         queue.settle(connection, [first.id], State.REJECTED, "400")
-    clock.advance(timedelta(seconds=90))
+    operated.clock.advance(timedelta(seconds=90))
 
     found = scraped(operated)
 
@@ -57,13 +57,13 @@ def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any, clo
     assert value(found, "oldest_owed_seconds", lane="companies", what="calls") == 0
 
 
-def test_outcomes_pauses_and_the_heart_are_shown_whoever_sends(operated: Any, clock: Any) -> None:
+def test_outcomes_pauses_and_the_heart_are_shown_whoever_sends(operated: Any) -> None:
     with operated.store.writing() as connection:
         tallies.add(connection, {("users", "accepted"): 3, ("actions", "unknown"): 1})
         tallies.add(connection, {("users", "accepted"): 2, ("users", "rejected"): 0})
         leases.pause(connection, leases.Pause(lane=Lane.USERS, until=after(hours=1), reason="401", failures=4, key_refused=True))
         leases.beat(connection, HEARTBEAT, NOW, "")
-    clock.advance(timedelta(seconds=7))
+    operated.clock.advance(timedelta(seconds=7))
 
     found = scraped(operated)
 

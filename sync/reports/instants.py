@@ -1,0 +1,25 @@
+"""Instants as text: ISO 8601 in UTC, as exactly as they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def iso(at: datetime) -> str:
+    """Write an instant as ISO 8601 in UTC, as exactly as it is."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def optional_iso(at: datetime | None) -> str | None:
+    """Write an instant, or null."""
+    return None if at is None else iso(at)
+
+
+def instant(text: str) -> datetime:
+    """Read an ISO 8601 date or timestamp; one without a zone is UTC, a date is its first instant. Raises ValueError."""
+    try:
+        read = datetime.fromisoformat(text.strip())
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        expected = "expected a date such as 2026-03-04, or a time such as 2026-03-04T09:30:00Z or 2026-03-04T10:30:00+01:00"
+        raise ValueError(f"{text!r} is no time; {expected} (without a zone it is UTC)") from None
