@@ -8,7 +8,8 @@ A delivery's life, for forwarded calls (the queue) and for memberships (the ledg
      ▲                 │──────Later───────► owed again, not before `next_try_at`; the lane waits as one
      │                 │──────Unknown─────► unknown: first in line, before anything newer about that user
      │                 │──────Rejected────► rejected, with the answer; `retry` makes it owed again
-     │                 └──────KeyRefused──► owed again; the destination is paused until a probe succeeds
+     │                 │──────KeyRefused──► owed again; every lane waits until a probe succeeds
+     │                 └──────AllRefused──► owed again; the lane waits until a probe succeeds
      └──the sender died (its lease ran out): unknown
 """
 
@@ -75,7 +76,14 @@ class KeyRefused:
     reason: str
 
 
-Outcome = Accepted | Later | Unknown | Rejected | KeyRefused
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AllRefused:
+    """Whatever is sent is refused, not this item or that: the other side, and not the data."""
+
+    reason: str
+
+
+Outcome = Accepted | Later | Unknown | Rejected | KeyRefused | AllRefused
 
 
 def name_of(outcome: Outcome) -> str:
@@ -91,6 +99,8 @@ def name_of(outcome: Outcome) -> str:
             return "rejected"
         case KeyRefused():
             return "key_refused"
+        case AllRefused():
+            return "all_refused"
 
 
 FIRST_WAIT: Final = timedelta(seconds=1)

@@ -115,7 +115,7 @@ def _forgotten(
     profile_id = erase.hold(connection, user_id)
     if profile_id is None:
         return _receipt_of(connection, user_id), True
-    if not insist and erase.is_on_its_way(connection, profile_id) and leases.holder(connection, SENDING, now) is not None:
+    if not insist and erase.is_on_its_way(connection, profile_id) and leases.count_held(connection, SENDING, now):
         return None
     ids = erase.ids_of(connection, user_id, profile_id)
     suppressions.add(connection, ids, now)

@@ -60,17 +60,18 @@ class Collector:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def post(self, lane: Lane, documents: Sequence[Mapping[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[Mapping[str, Json]], may_send: Callable[[], bool] = lambda: True) -> Outcome:
         """Send one batch, once, and return what became of it. Raises nothing that the network or Moesif could cause.
 
-        Takes as long as `limits` allow. An empty batch is accepted without being sent.
+        `may_send` is asked right before the first byte leaves. Takes as long as `limits` allow. An empty batch is accepted
+        without being sent.
         """
         if not documents:
             return Accepted()
         body = _body(documents)
         if body is None:
             return Rejected(reason="cannot be written as JSON")
-        answer = self._wire.ask("POST", f"{self.url}/v1/{lane}/batch", self._headers(), body)
+        answer = self._wire.ask("POST", f"{self.url}/v1/{lane}/batch", self._headers(), body, may_send)
         return outcome_of(answer, documents, self._clock())
 
     def probe(self) -> Probe:

@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,9 +81,19 @@ class Wire:
         self._adapters: weakref.WeakSet[_Adapter] = weakref.WeakSet()
         self._lock = threading.Lock()
 
-    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer | NotSent | NotAnswered:
-        """Make one attempt. Never raises for anything that the network does, or that the other side says."""
-        with _watched(self._deadlines, self._limits.total) as watch:
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Answer | NotSent | NotAnswered:
+        """Make one attempt. Never raises for anything that the network does, or that the other side says.
+
+        `may_send` is asked right before the first byte leaves.
+        """
+        with _watched(self._deadlines, _Watch(self._limits.total, may_send)) as watch:
             try:
                 answer = self._exchange(method, url, headers, body)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -114,13 +124,16 @@ class Wire:
         return adapter
 
 
+_NO_RIGHT: Final = "the right to send ran out"
 _TOO_LONG: Final = "no whole answer within the time allowed"
 
 
 class _Watch:
     """Follows one exchange, and ends it if it takes too long."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, may_send: Callable[[], bool]) -> None:
+        self._may_send = may_send
+        self.refused = False
         self.ends: Final = time.monotonic() + seconds
         self.socket: socket.socket | None = None
         self.sent = False
@@ -129,12 +142,15 @@ class _Watch:
         self._lock = threading.Lock()
 
     def begin(self, connection: socket.socket) -> None:
-        """Note that something is about to be sent. Raises TimeoutError if there is no time left.
+        """Note that something is about to be sent. Raises TimeoutError if there is no time left for it, or no right.
 
         Finding the other side can take all of it, and so can a process that is stopped for a while, in which no other thread cuts.
         """
         with self._lock:
             if self.cut or time.monotonic() >= self.ends:
+                raise TimeoutError
+            if not self.sent and not self._may_send():
+                self.refused = True
                 raise TimeoutError
             self.socket = connection
             self.sent = True
@@ -154,7 +170,7 @@ class _Watch:
 
     def failure(self, error: Exception) -> NotSent | NotAnswered:
         if not self.sent:
-            return NotSent(reason=_why_not_sent(error))
+            return NotSent(reason=_NO_RIGHT if self.refused else _why_not_sent(error))
         if self.cut:
             return NotAnswered(reason=_TOO_LONG)
         if isinstance(error, requests.Timeout | ReadTimeoutError):
@@ -206,8 +222,7 @@ _under_way = _UnderWay()
 
 
 @contextmanager
-def _watched(deadlines: _Deadlines, seconds: float) -> Iterator[_Watch]:
-    watch = _Watch(seconds)
+def _watched(deadlines: _Deadlines, watch: _Watch) -> Iterator[_Watch]:
     deadlines.follow(watch)
     _under_way.watch = watch
     try:

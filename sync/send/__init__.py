@@ -1,19 +1,23 @@
 """Send what is owed to Moesif: claim, send, settle.
 
-    Sender ──one lease──► three lanes ──a few connections each──► Moesif
+    Sender ──leases on shares of the users──► three lanes ──a few connections each──► Moesif
 
-Claiming and settling are short transactions; none is open while a request is on its way. One process sends at a time: it holds a
-lease that is longer than any request can take, so that a request of a holder that died is over before another begins, and nothing
-older arrives after something newer. Within the process nobody is in two requests at once.
+Claiming and settling are short transactions; none is open while a request is on its way. Any number of processes send, each about
+its share of the users: it holds leases that are longer than any request can take, so that a request of a holder that died is over
+before another begins, and nothing older arrives after something newer. Within the process nobody is in two requests at once.
 
+    right.py     the leases: taken, renewed, shared with those who come, given back
     parcels.py   what is due, as items of requests
     exchange.py  a batch of items → an outcome for each
     lane.py      the loop of one lane
+    breaker.py   when a lane waits, and how it begins again
+    drain.py     how long to go on, and what has been done
     pace.py      no more requests a second than the user allows
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,18 +27,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy import Connection
+
 from sync.delivery import Lane
-from sync.send.lane import Drain, LaneSender, Right
+from sync.errors import Unreachable
+from sync.send.drain import Drain
+from sync.send.lane import LaneSender
 from sync.send.parcels import Desk, Destination
+from sync.send.right import LEASE, SENDING, WORKER, Holder, Right, fair_share, names
 from sync.store import audiences, debts, leases, queue
 
-__all__ = ["Desk", "Destination", "Drain", "Sender"]
+log = logging.getLogger(__name__)
 
-SENDING: Final = "send"
-"""The lease's name."""
-
-LEASE: Final = timedelta(seconds=45)
-"""Longer than the longest request, which the collector bounds at 30 s."""
+__all__ = ["LEASE", "SENDING", "Desk", "Destination", "Drain", "Sender"]
 
 DIED: Final = "the sender stopped before the answer came"
 
@@ -50,21 +55,26 @@ class Sender:
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
         """Send whatever becomes due until told to stop; then finish what is on its way."""
-        while not stop.is_set():
-            with self._holding() as right:
-                if right is None:
-                    stop.wait(1)
-                    continue
-                self._send(right, Drain(stop=stop, wake=wake, patience=None))
+        self._try_key_again()
+        try:
+            while not stop.is_set():
+                with self._holding(worker=True) as right:
+                    if right is None:
+                        stop.wait(1)
+                        continue
+                    self._send(right, Drain(stop=stop, wake=wake, patience=None))
+        finally:
+            self._leave()
 
     def drain(self, patience: timedelta, progress: Callable[[int], None] = lambda count: None) -> Drain:
         """Send until nothing is due, and wait at most so long for a lane that is paused or for another process that sends."""
+        self._try_key_again()
         drain = Drain(stop=threading.Event(), wake=threading.Event(), patience=patience, progress=progress)
         while self._unsettled():
-            with self._holding() as right:
+            with self._holding(worker=False) as right:
                 if right is not None:
                     self._send(right, drain)
-                    if right.holds:
+                    if right.holds and right.shares is None:
                         return drain
             if drain.is_over():
                 return drain
@@ -88,26 +98,45 @@ class Sender:
                 raise sender.failure
 
     @contextmanager
-    def _holding(self) -> Iterator[Right | None]:
-        """Hold the right to send, or None where another process has it."""
+    def _holding(self, *, worker: bool) -> Iterator[Right | None]:
+        """Hold the right to send about as many shares as are free and fair, or None where others have them all."""
+        holder = Holder(store=self.desk.store, owner=self.owner, clock=self.desk.clock, duration=self.lease)
         started = time.monotonic()
         with self.desk.store.writing() as connection:
-            now = self.desk.clock()
-            lease = leases.take(connection, SENDING, self.owner, now, self.lease)
-            if lease is not None:
-                # Only a sender that died leaves anything on the way.
-                audiences.hold(connection)
-                debts.abandon(connection, DIED)
-                queue.abandon(connection, DIED)
-                leases.try_key_again(connection)
-        if lease is None:
+            right = self._taken(connection, holder, started, worker=worker)
+        if right is None:
             yield None
             return
-        right = Right(self.desk.store, lease, self.desk.clock, self.lease, started)
         try:
             yield right
         finally:
             right.give_back()
+
+    def _taken(self, connection: Connection, holder: Holder, started: float, *, worker: bool) -> Right | None:
+        wanted = names(holder.store)
+        most = fair_share(connection, holder) if worker else len(wanted)
+        held = leases.take_some(connection, wanted, self.owner, holder.clock(), self.lease, most)
+        if not held:
+            return None
+        right = Right(holder, held, started, worker=worker)
+        # Only a sender that died leaves anything on the way.
+        audiences.hold(connection)
+        debts.abandon(connection, DIED, right.shares)
+        queue.abandon(connection, DIED, right.shares)
+        return right
+
+    def _leave(self) -> None:
+        """Let others have this one's share at once."""
+        try:
+            with self.desk.store.writing() as connection:
+                leases.leave(connection, WORKER, self.owner)
+        except Unreachable as error:
+            log.warning("cannot say that this process no longer sends, which others will notice: %s", error)
+
+    def _try_key_again(self) -> None:
+        """Whoever starts the program may have mended the key."""
+        with self.desk.store.writing() as connection:
+            leases.try_key_again(connection, self.desk.clock())
 
     def _unsettled(self) -> bool:
         """Whether anything is due, or on its way: in another process, or in one that died."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from sync.delivery import Accepted, Lane, Later, Outcome, Rejected
+from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected
 from sync.payload import ITEM_BYTES, size
 from sync.send.parcels import Desk, Parcel
 
@@ -13,15 +15,31 @@ Result = tuple[Parcel, Outcome]
 
 NO_RIGHT: Final = Later(reason="the right to send ran out")
 
+REFUSALS: Final = 16
+"""So many in a row without anything that was taken speak against the other side. One bad item among a thousand costs ten."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Division:
+    """The halving of batches on one lane, one at a time: what refuses everything must not be asked by every connection at once."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    verdict: AllRefused | None = None
+    """What the last one found of the other side; until the lane has been tried anew."""
+    doubts: bool = True
+    """Whether the other side can be to blame at all."""
+
 
 class Exchange:
     """Sends the parcels of one claim. After an answer that speaks against going on, the rest is not sent."""
 
-    def __init__(self, desk: Desk, lane: Lane, may_send: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, lane: Lane, may_send: Callable[[], bool], division: Division) -> None:
         self._desk = desk
         self._lane = lane
         self._may_send = may_send
+        self._division = division
         self._stopped_by: Outcome | None = None
+        self._refusals = 0
         self.requests = 0
 
     def send(self, parcels: Sequence[Parcel]) -> list[Result]:
@@ -29,6 +47,10 @@ class Exchange:
         results: list[Result] = []
         for batch in self._batches(parcels, results):
             results += self._deliver(batch)
+        verdict = self._stopped_by
+        if isinstance(verdict, AllRefused):
+            # Those that were found to be bad on the way to the verdict are no worse than the others.
+            return [(parcel, verdict if isinstance(outcome, Rejected) else outcome) for parcel, outcome in results]
         return results
 
     def _batches(self, parcels: Sequence[Parcel], refused: list[Result]) -> Iterator[list[Parcel]]:
@@ -55,23 +77,43 @@ class Exchange:
 
     def _deliver(self, batch: list[Parcel]) -> list[Result]:
         outcome = self._stopped_by or self._post(batch)
-        if isinstance(outcome, Rejected):
-            return self._divide(batch, outcome)
-        if not isinstance(outcome, Accepted):
+        if not isinstance(outcome, Rejected) or not _can_be_divided(batch):
+            return self._told(batch, outcome)
+        with self._division.lock:
+            self._stopped_by = self._stopped_by or self._division.verdict
+            results = self._divide(batch)
+            if isinstance(self._stopped_by, AllRefused):
+                self._division.verdict = self._stopped_by
+            return results
+
+    def _divide(self, batch: list[Parcel]) -> list[Result]:
+        """Send the parts of a batch that was refused."""
+        middle = len(batch) // 2
+        parts = [batch[:middle], batch[middle:]] if middle else [[part] for part in batch[0].apart()]
+        return [result for part in parts for result in self._part(part)]
+
+    def _part(self, batch: list[Parcel]) -> list[Result]:
+        outcome = self._stopped_by or self._post(batch)
+        if isinstance(outcome, Rejected) and _can_be_divided(batch):
+            return self._divide(batch)
+        return self._told(batch, outcome)
+
+    def _told(self, batch: list[Parcel], outcome: Outcome) -> list[Result]:
+        if not isinstance(outcome, Accepted | Rejected):
             self._stopped_by = self._stopped_by or outcome
         return [(parcel, outcome) for parcel in batch]
-
-    def _divide(self, batch: list[Parcel], outcome: Rejected) -> list[Result]:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            return self._deliver(batch[:middle]) + self._deliver(batch[middle:])
-        parts = batch[0].apart()
-        if len(parts) > 1:
-            return [result for part in parts for result in self._deliver([part])]
-        return [(batch[0], outcome)]
 
     def _post(self, batch: Sequence[Parcel]) -> Outcome:
         if not self._may_send():
             return NO_RIGHT
         self.requests += 1
-        return self._desk.destination.post(self._lane, [parcel.document for parcel in batch])
+        outcome = self._desk.destination.post(self._lane, [parcel.document for parcel in batch], self._may_send)
+        self._refusals = self._refusals + 1 if isinstance(outcome, Rejected) else 0
+        if isinstance(outcome, Rejected) and self._refusals >= REFUSALS and self._division.doubts:
+            self._stopped_by = AllRefused(reason=f"everything is refused, {REFUSALS} requests in a row: {outcome.reason}")
+            return self._stopped_by
+        return outcome
+
+
+def _can_be_divided(batch: Sequence[Parcel]) -> bool:
+    return len(batch) > 1 or len(batch[0].parts) > 1

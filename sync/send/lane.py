@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection
 
-from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, name_of, wait_after
-from sync.errors import StoreBusy, Unreachable
-from sync.send.exchange import Exchange, Result
+from sync.delivery import Lane, name_of
+from sync.errors import StoreBusy
+from sync.send.breaker import Breaker, Failure
+from sync.send.drain import Drain
+from sync.send.exchange import Division, Exchange, Result
 from sync.send.parcels import Desk, Parcel
-from sync.store import Store, leases, tallies
+from sync.send.right import Right
+from sync.store import tallies
+from sync.store.leases import Pause
+from sync.store.queue import Places
 
 log = logging.getLogger(__name__)
 
 POLL: Final = timedelta(seconds=1)
 """How often an idle lane looks; what is owed within this process wakes it at once."""
-
-KEY_PAUSE: Final = timedelta(minutes=5)
-"""How long everything waits before a refused key is tried again."""
-
-MARGIN: Final = timedelta(seconds=31)
-"""No request is begun in the last part of a lease, which is longer than a request: another holder must not meet ours on the way."""
-
 
 AT_ONCE: Final = 8
 """How many requests are claimed for, and how many answers written down, in one transaction."""
@@ -38,7 +34,8 @@ AT_ONCE: Final = 8
 SETTLE_WITHIN: Final = 0.05
 """Seconds that an answer may wait for others to be written down with it."""
 
-Failure = Later | Unknown | KeyRefused
+STUBBORN: Final = 12
+"""After so many tries, an hour, that were refused whatever was sent, the data is to blame after all, and not the other side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,94 +47,6 @@ class _Answered:
     requests: int
     at: float = field(default_factory=time.monotonic)
     """By the monotonic clock."""
-
-
-class Right:
-    """The right to send, while it is renewed. A holder trusts it by its own monotonic clock, counted from before it asked."""
-
-    def __init__(
-        self, store: Store, lease: leases.Lease, clock: Callable[[], datetime], duration: timedelta, started: float
-    ) -> None:
-        self._store = store
-        self._lease = lease
-        self._clock = clock
-        self._duration = duration
-        self._renewed = started
-
-    @property
-    def holds(self) -> bool:
-        return time.monotonic() - self._renewed < (self._duration - MARGIN).total_seconds()
-
-    def renew_when_due(self) -> None:
-        """Renew it after a tenth of its time; a store that is away is asked again, until the time is up."""
-        started = time.monotonic()
-        if started - self._renewed < self._duration.total_seconds() / 10:
-            return
-        try:
-            with self._store.writing() as connection:
-                if leases.renew(connection, self._lease, self._clock(), self._duration):
-                    self._renewed = started
-                else:
-                    self._renewed = float("-inf")
-        except Unreachable as error:
-            log.warning("cannot renew the right to send: %s", error)
-            time.sleep(0.5)
-
-    def check(self, connection: Connection) -> bool:
-        """Whether this process still has it, inside of a transaction that depends on it."""
-        return leases.still_held(connection, self._lease)
-
-    def give_back(self) -> None:
-        """Let others send at once."""
-        try:
-            with self._store.writing() as connection:
-                leases.give_back(connection, self._lease)
-        except Unreachable as error:
-            log.warning("cannot give back the right to send, it will run out: %s", error)
-
-
-@dataclass(slots=True, kw_only=True)
-class Drain:
-    """How long lanes go on, and what they have done. Shared by the three lanes of a sender."""
-
-    stop: threading.Event
-    wake: threading.Event
-    broken: threading.Event = field(default_factory=threading.Event)
-    """Set by a lane that cannot go on, so that the others end, too, and the failure is seen."""
-    patience: timedelta | None
-    """How long to wait without progress; None for ever, which is a service."""
-    progress: Callable[[int], None] = lambda count: None
-    requests: int = 0
-    accepted: int = 0
-    last_failure: Outcome | None = None
-    _since: float = field(default_factory=time.monotonic)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def note(self, results: Iterable[Result], requests: int) -> None:
-        """Count what came back."""
-        outcomes = [outcome for _, outcome in results]
-        accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
-        failures = [outcome for outcome in outcomes if not isinstance(outcome, Accepted | Rejected)]
-        with self._lock:
-            self.requests += requests
-            self.accepted += accepted
-            self.last_failure = failures[-1] if failures else None if accepted else self.last_failure
-            if accepted:
-                self._since = time.monotonic()
-        self.progress(len(outcomes) - len(failures))
-
-    def is_over(self) -> bool:
-        """Whether patience is at its end."""
-        return self.stop.is_set() or self.remaining() <= timedelta()
-
-    def remaining(self) -> timedelta:
-        if self.patience is None:
-            return timedelta.max
-        return self.patience - timedelta(seconds=time.monotonic() - self._since)
-
-    def wait_for_other(self) -> None:
-        """Give the process that sends now a moment."""
-        self.stop.wait(0.1)
 
 
 class LaneSender:
@@ -153,6 +62,9 @@ class LaneSender:
         self._connections = connections
         self._right = right
         self._drain = drain
+        self._breaker = Breaker(lane, desk.clock)
+        self._division = Division()
+        self._places = Places()
         self._ready: list[list[Parcel]] = []
         self._under_way: dict[Future[tuple[list[Result], int]], list[Parcel]] = {}
         self._answered: list[_Answered] = []
@@ -188,31 +100,59 @@ class LaneSender:
                 self._put_back()
                 return timedelta()
             if not self._ready:
-                pause = self._paused_for()
-                if pause or not self._claim():
+                pause = timedelta() if self._breaker.is_probing else self._claim()
+                if not self._ready:
                     return pause
             parcels = self._ready.pop(0)
             self._under_way[pool.submit(self._exchange, parcels)] = parcels
         return timedelta()
 
     def _exchange(self, parcels: list[Parcel]) -> tuple[list[Result], int]:
-        exchange = Exchange(self._desk, self.lane, lambda: self._right.holds)
+        exchange = Exchange(self._desk, self.lane, lambda: self._right.holds, self._division)
         return exchange.send(parcels), exchange.requests
 
-    def _claim(self) -> bool:
-        """Claim for several requests; False where nothing is due."""
+    # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _claim(self) -> timedelta:
+        """Claim for several requests; return how long to wait where the lane is paused."""
         with self._desk.store.reading() as connection:
-            if not self._desk.is_waiting(connection, self.lane):
-                return False
+            pause = self._breaker.wait(connection)
+            if pause or not self._desk.is_waiting(connection, self.lane):
+                return pause
         on_the_way = [*self._under_way.values(), *(answered.parcels for answered in self._answered)]
         busy = [parcel for parcels in on_the_way for parcel in parcels]
-        with self._desk.store.writing() as connection:
-            if not self._right.check(connection):
-                return False
-            claimed = self._desk.claim(connection, self.lane, busy, AT_ONCE)
+        # Said beforehand, so that no other lane takes the pause that this begins for one that will last.
+        self._drain.probing(1)
+        try:
+            with self._desk.store.writing() as connection:
+                claimed, probed = self._claimed(connection, busy) if self._right.check(connection) else ([], None)
+                # Another lane or process may just have begun to find out.
+                pause = timedelta() if claimed else self._breaker.wait(connection)
+            if probed is not None:
+                self._breaker.is_probing = True
+                self._division.verdict, self._division.doubts = None, probed.failures < STUBBORN
+        finally:
+            if not self._breaker.is_probing:
+                self._drain.probing(-1)
         size = self._desk.batch_items
         self._ready = [claimed[start : start + size] for start in range(0, len(claimed), size)]
-        return bool(claimed)
+        return pause
+
+    def _claimed(self, connection: Connection, busy: list[Parcel]) -> tuple[list[Parcel], Pause | None]:
+        """Return what was claimed; and, where that is to find out whether the lane can send, the pause that it was in."""
+        pause = self._breaker.pause(connection)
+        if pause is None:
+            return self._desk.claim(connection, self.lane, busy, self._places, AT_ONCE, self._right.shares), None
+        if busy or self._breaker.wait(connection):
+            return [], None
+        claimed = self._desk.claim(connection, self.lane, busy, self._places, 1, self._right.shares)
+        # Only this one goes out; whoever else has just looked, too, leaves it to us.
+        mine = bool(claimed) and self._breaker.begin(connection, pause)
+        first = claimed[: self._desk.batch_items] if mine else []
+        self._desk.put_back(connection, claimed[len(first) :])
+        return first, pause if mine else None
+
+    # ── writing down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _collect(self) -> None:
         """Take in what has come back, and wait a little for the first."""
@@ -233,19 +173,23 @@ class LaneSender:
         results = [result for answered in self._answered for result in answered.results]
         outcomes = [outcome for _, outcome in results]
         is_bad = any(isinstance(outcome, Failure) for outcome in outcomes)
+        was_probing = self._breaker.is_probing
         with self._desk.store.writing() as connection:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
                 self._desk.settle(connection, results)
                 tallies.add(connection, Counter((self.lane, name_of(outcome)) for outcome in outcomes))
-                self._pause_or_open(connection, outcomes)
+                self._breaker.note(connection, outcomes)
                 if is_bad:
                     self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
         if is_bad:
             self._ready = []
+            self._places = Places()
+        if was_probing:
+            self._drain.probing(-1)
         requests = sum(answered.requests for answered in self._answered)
         self._answered = []
-        self._drain.note(results, requests)
+        self._drain.note(outcomes, requests)
 
     def _put_back(self) -> None:
         """Owe again what was claimed and is not going to be sent by this process."""
@@ -256,38 +200,11 @@ class LaneSender:
                 self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
         self._ready = []
 
-    def _pause_or_open(self, connection: Connection, outcomes: list[Outcome]) -> None:
-        failed = [outcome for outcome in outcomes if isinstance(outcome, Later | Unknown | KeyRefused)]
-        known, now = leases.pauses(connection), self._desk.clock()
-        last = known.get(self.lane)
-        # An answer that comes during a pause is to a request from before it, and says nothing new.
-        late = last is not None and last.until > now
-        if failed:
-            self._pause(connection, failed, known, (last.failures if last else 0) + (not late), now)
-        elif last is not None and not late and any(isinstance(outcome, Accepted) for outcome in outcomes):
-            leases.open_lane(connection, self.lane)
-
-    def _pause(
-        self, connection: Connection, failed: list[Failure], known: dict[Lane, leases.Pause], failures: int, now: datetime
-    ) -> None:
-        worst = failed[-1]
-        refused = isinstance(worst, KeyRefused)
-        asked = worst.after if isinstance(worst, Later) else None
-        until = now + (KEY_PAUSE if refused else wait_after(failures, asked))
-        log.warning("lane %s paused until %s: %s", self.lane, until.isoformat(timespec="seconds"), worst.reason)
-        for lane in Lane if refused else (self.lane,):
-            # What the destination asked for before holds, if it is longer.
-            if lane not in known or known[lane].until < until:
-                pause = leases.Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused)
-                leases.pause(connection, pause)
-
-    def _paused_for(self) -> timedelta:
-        with self._desk.store.reading() as connection:
-            pause = leases.pauses(connection).get(self.lane)
-        return max(pause.until - self._desk.clock(), timedelta()) if pause else timedelta()
+    # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _is_ending(self) -> bool:
-        return self._drain.stop.is_set() or self._drain.broken.is_set() or not self._right.holds
+        right, drain = self._right, self._drain
+        return drain.stop.is_set() or drain.broken.is_set() or right.is_to_be_shared or not right.holds
 
     def _rest(self, pause: timedelta) -> bool:
         """Wait for work, or for a pause to end; False where there is nothing to wait for."""
@@ -297,7 +214,14 @@ class LaneSender:
             self._drain.wake.wait(min(pause or POLL, POLL).total_seconds())
             self._drain.wake.clear()
             return True
-        if not pause or pause > self._drain.remaining():
+        if not pause or (pause > self._drain.remaining() and not self._may_end_soon(pause)):
             return False
-        time.sleep(min(pause, POLL).total_seconds())
+        time.sleep(min(pause, POLL).total_seconds() if pause <= self._drain.remaining() else 0.02)
         return True
+
+    def _may_end_soon(self, pause: timedelta) -> bool:
+        """Whether another lane is finding out about the key of all, or just has."""
+        if self._drain.probes:
+            return True
+        with self._desk.store.reading() as connection:
+            return self._breaker.wait(connection) < min(pause, self._drain.remaining())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sync.delivery import Lane, Outcome
 from sync.json_value import Json
@@ -20,11 +20,11 @@ class Paced:
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], may_send: Callable[[], bool]) -> Outcome:
         """Wait for the next place, then send one batch."""
         with self._lock:
             now = time.monotonic()
             place = max(now, self._free_at)
             self._free_at = place + self._interval
         time.sleep(place - now)
-        return self._destination.post(lane, documents)
+        return self._destination.post(lane, documents, may_send)

@@ -9,17 +9,21 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from sync.delivery import Accepted, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
+from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.json_value import Json, decode
 from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, merge, telling
 from sync.store import Store, audiences, debts, queue
+from sync.store.queue import Places
 
 
 class Destination(Protocol):
     """Whoever takes batches; Moesif's collector, or a function in a test."""
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
-        """Send one batch, once; never raises for anything the network or the other side may do."""
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], may_send: Callable[[], bool]) -> Outcome:
+        """Send one batch, once; never raises for anything the network or the other side may do.
+
+        `may_send` is asked at the last moment before anything leaves, since a process may have been stopped for a while.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,14 +85,26 @@ class Desk:
         facts = queue.waiting(connection, lane, on_the_way=on_the_way)
         return facts or (lane is Lane.USERS and debts.waiting(connection, on_the_way=on_the_way))
 
-    def claim(self, connection: Connection, lane: Lane, busy: Collection[Parcel], requests: int = 1) -> list[Parcel]:
-        """Take what the next requests may carry, leaving out whoever is in a request already."""
+    def claim(
+        self,
+        connection: Connection,
+        lane: Lane,
+        busy: Collection[Parcel],
+        places: Places | None = None,
+        requests: int = 1,
+        shares: frozenset[int] | None = None,
+    ) -> list[Parcel]:
+        """Take what the next requests may carry, of some shares or of all, leaving out whoever is in a request already.
+
+        `places` remembers how far earlier claims got, so that each goes on from there.
+        """
         limit = self.batch_items * requests
+        wanted = queue.Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = frozenset(parcel.subject for parcel in busy) if lane is not Lane.ACTIONS else frozenset()
         on_the_way = frozenset(id for parcel in busy for id in parcel.delivery_ids)
-        parts = self._facts(connection, queue.claim(connection, lane, limit, subjects, on_the_way))
+        parts = self._facts(connection, queue.claim(connection, wanted, subjects, on_the_way))
         if lane is Lane.USERS:
-            parts += self._state(connection, busy, limit)
+            parts += self._state(connection, busy, wanted)
         return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
 
     def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
@@ -107,14 +123,16 @@ class Desk:
                 case Unknown(reason=reason):
                     queue.settle(connection, deliveries, State.UNKNOWN, reason)
                     debts.settle_back(connection, updates, State.UNKNOWN, reason)
-                case Later(reason=reason) | KeyRefused(reason=reason):
+                case Later(reason=reason) | KeyRefused(reason=reason) | AllRefused(reason=reason):
                     queue.settle(connection, deliveries, State.OWED, reason)
                     debts.settle_back(connection, updates, State.OWED, reason)
 
     def put_back(self, connection: Connection, parcels: Iterable[Parcel]) -> None:
         """Owe again what was claimed and never sent."""
-        audiences.hold(connection)
         several = list(parcels)
+        if not several:
+            return
+        audiences.hold(connection)
         queue.put_back(connection, [id for parcel in several for id in parcel.delivery_ids])
         debts.put_back(connection, [update for parcel in several for update in parcel.updates])
 
@@ -130,9 +148,9 @@ class Desk:
         queue.settle_accepted(connection, sorted(unwanted))
         return parts
 
-    def _state(self, connection: Connection, busy: Collection[Parcel], limit: int) -> list[tuple[str, Part]]:
+    def _state(self, connection: Connection, busy: Collection[Parcel], wanted: queue.Wanted) -> list[tuple[str, Part]]:
         on_the_way = {id for parcel in busy for id in parcel.profile_ids}
-        due = debts.due_profiles(connection, limit, on_the_way)
+        due = debts.due_profiles(connection, wanted, on_the_way)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
         called = frozenset(parcel.subject for parcel in busy if parcel.delivery_ids)
         free = debts.without_users(connection, due, called) if due and called else due

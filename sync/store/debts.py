@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, literal, select, u
 
 from sync.delivery import State
 from sync.store import runs
-from sync.store.dialect import among
+from sync.store.dialect import among, in_shares
+from sync.store.queue import Wanted
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
@@ -34,19 +35,33 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """JSON."""
 
 
-def due_profiles(connection: Connection, limit: int, busy: set[int]) -> list[int]:
-    """Return up to so many profiles about whom something is owed and nobody is sending: unknown ones first."""
+def due_profiles(connection: Connection, wanted: Wanted, busy: set[int]) -> list[int]:
+    """Return the next profiles about whom something is owed and nobody is sending: unknown ones first."""
+    places = wanted.places
+    first, rest = _due(connection, wanted, busy, after=places.ledger)
+    if places.ledger and len(first) + len(rest) < wanted.limit:
+        first, rest = _due(connection, wanted, busy, after=0)
+    # Whoever is unknown is among the owed, too, where two audiences owe something.
+    due = list(dict.fromkeys([*first, *rest]))[: wanted.limit]
+    if len(due) < wanted.limit:
+        places.ledger = 0
+    elif rest and due[-1] in rest:
+        places.ledger = due[-1]
+    return due
+
+
+def _due(connection: Connection, wanted: Wanted, busy: set[int], *, after: int) -> tuple[list[int], list[int]]:
+    """Return profiles about whom something is unknown, and those about whom something is owed, each in order."""
     found: dict[str, set[int]] = {state: set() for state in _DUE}
     for audience_id, state in _owing(connection):
-        statement = (
-            select(memberships.c.profile_id)
-            .where(_of(audience_id), _is(state))
-            .order_by(memberships.c.profile_id)
-            .limit(limit + len(busy))
-        )
-        found[state].update(connection.scalars(statement).all())
-    first, rest = (sorted(found[state] - busy) for state in _DUE)
-    return list(dict.fromkeys([*first, *rest]))[:limit]
+        one = select(memberships.c.profile_id).where(_of(audience_id), _is(state)).order_by(memberships.c.profile_id)
+        if state == State.OWED.value:
+            one = one.where(memberships.c.profile_id > after)
+        if wanted.shares is not None:
+            one = one.join(profiles, profiles.c.id == memberships.c.profile_id)
+            one = one.where(in_shares(connection, profiles.c.user_id, wanted.shares))
+        found[state].update(connection.scalars(one.limit(wanted.limit + len(busy))).all())
+    return sorted(found[State.UNKNOWN.value] - busy), sorted(found[State.OWED.value] - busy)
 
 
 def _owing(connection: Connection) -> list[tuple[int, str]]:
@@ -143,9 +158,12 @@ def put_back(connection: Connection, updates: Sequence[Update]) -> None:
         connection.execute(update(memberships).where(rows).values(**values))
 
 
-def abandon(connection: Connection, reason: str) -> None:
-    """Make unknown whatever a sender that is no more had on the way."""
+def abandon(connection: Connection, reason: str, shares: frozenset[int] | None = None) -> None:
+    """Make unknown whatever a sender that is no more had on the way, of some shares or of all."""
     left = update(memberships).where(memberships.c.audience_id.in_(select(audiences.c.id)), _is(State.SENDING.value))
+    if shares is not None:
+        theirs = in_shares(connection, profiles.c.user_id, shares)
+        left = left.where(profiles.c.id == memberships.c.profile_id, theirs)
     values = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
     connection.execute(left.values(**values, **_IN_DOUBT))
 

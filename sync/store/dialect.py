@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
@@ -34,6 +35,17 @@ def upsert(database: Connection | str, table: Table) -> sqlite.Insert | postgres
     """Return an INSERT that can say what to do about rows that are there already, for a connection or a dialect's name."""
     name = database if isinstance(database, str) else database.dialect.name
     return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+
+
+SHARES: Final = 16
+"""Into how many shares users and companies are divided among those who send."""
+
+
+def in_shares(connection: Connection, subject: ColumnElement[str], shares: frozenset[int] | None) -> ColumnElement[bool]:
+    """Return whether a subject is in one of the shares; None is all of them, and on SQLite there is only one."""
+    if shares is None or connection.dialect.name == "sqlite":
+        return true()
+    return (func.hashtext(subject).op("&")(SHARES - 1)).in_(sorted(shares))
 
 
 def among(connection: Connection, column: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[bool]:

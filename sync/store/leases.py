@@ -6,10 +6,11 @@ work alike on both databases and because a holder must be able to find out that 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, tuple_, update
 
 from sync.delivery import Lane
 from sync.store.dialect import upsert
@@ -53,19 +54,57 @@ def take(connection: Connection, name: str, owner: str, now: datetime, duration:
     return Lease(name=name, owner=owner, epoch=found.epoch + 1, expires_at=ends, taken_over=bool(found.owner))
 
 
-def renew(connection: Connection, lease: Lease, now: datetime, duration: timedelta) -> bool:
-    """Hold a lease for longer; False where it was lost."""
-    return connection.execute(update(leases).where(_ours(lease)).values(expires_at=now + duration)).rowcount == 1
+def take_some(
+    connection: Connection, names: Sequence[str], owner: str, now: datetime, duration: timedelta, most: int
+) -> list[Lease]:
+    """Take up to so many leases that are free or have run out; what another transaction is taking is passed over."""
+    ends = now + duration
+    rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
+    connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
+    free = or_(leases.c.owner == "", leases.c.expires_at <= now)
+    wanted = select(leases).where(leases.c.name.in_(names), free).order_by(leases.c.name).limit(most)
+    found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
+    taken = update(leases).where(leases.c.name.in_([row.name for row in found]))
+    connection.execute(taken.values(owner=owner, epoch=leases.c.epoch + 1, expires_at=ends))
+    return [Lease(name=row.name, owner=owner, epoch=row.epoch + 1, expires_at=ends, taken_over=bool(row.owner)) for row in found]
 
 
-def still_held(connection: Connection, lease: Lease) -> bool:
-    """Whether the lease is still this owner's, and keep it so until the transaction ends."""
-    return connection.execute(select(leases.c.name).where(_ours(lease)).with_for_update()).first() is not None
+def renew(connection: Connection, several: Collection[Lease], now: datetime, duration: timedelta) -> bool:
+    """Hold leases for longer; False where one of them was lost."""
+    return connection.execute(update(leases).where(_ours(several)).values(expires_at=now + duration)).rowcount == len(several)
 
 
-def give_back(connection: Connection, lease: Lease) -> None:
-    """End a lease before its time; the epoch stays, so that the next holder's is another."""
-    connection.execute(update(leases).where(_ours(lease)).values(owner=""))
+def still_held(connection: Connection, several: Collection[Lease]) -> bool:
+    """Whether leases are still their owner's, all of them, and keep them so until the transaction ends."""
+    ours = select(leases.c.name).where(_ours(several)).order_by(leases.c.name)
+    return len(connection.execute(ours.with_for_update(read=True)).all()) == len(several)
+
+
+def give_back(connection: Connection, several: Collection[Lease]) -> None:
+    """End leases before their time; the epochs stay, so that the next holder's are others."""
+    connection.execute(update(leases).where(_ours(several)).values(owner=""))
+
+
+def count_held(connection: Connection, prefix: str, now: datetime) -> int:
+    """Count the leases below a name that somebody holds."""
+    held = and_(leases.c.name.startswith(prefix, autoescape=True), leases.c.owner != "", leases.c.expires_at > now)
+    return connection.scalars(select(func.count()).select_from(leases).where(held)).one()
+
+
+def present(connection: Connection, prefix: str, owner: str, now: datetime, duration: timedelta) -> int:
+    """Say that a worker is there for a while, forget those that have gone, and return how many there are."""
+    name = f"{prefix}{owner}"
+    row = {"owner": owner, "epoch": 1, "expires_at": now + duration}
+    here = upsert(connection, leases).values(name=name, **row)
+    connection.execute(here.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
+    gone = and_(leases.c.name.startswith(prefix, autoescape=True), leases.c.expires_at <= now)
+    connection.execute(delete(leases).where(gone))
+    return count_held(connection, prefix, now)
+
+
+def leave(connection: Connection, prefix: str, owner: str) -> None:
+    """Say that a worker is going."""
+    connection.execute(delete(leases).where(leases.c.name == f"{prefix}{owner}"))
 
 
 def holder(connection: Connection, name: str, now: datetime) -> str | None:
@@ -86,14 +125,29 @@ def pause(connection: Connection, pause: Pause) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=[lanes.c.lane], set_=row))
 
 
-def open_lane(connection: Connection, lane: Lane) -> None:
-    """Let a lane send again."""
-    connection.execute(delete(lanes).where(lanes.c.lane == lane.value))
+def try_key_again(connection: Connection, now: datetime) -> None:
+    """Let lanes that wait because the key was refused try at once."""
+    connection.execute(update(lanes).where(lanes.c.key_refused, lanes.c.paused_until > now).values(paused_until=now))
 
 
-def try_key_again(connection: Connection) -> None:
-    """Open the lanes that wait because the key was refused."""
-    connection.execute(delete(lanes).where(lanes.c.key_refused))
+def begin_probe(connection: Connection, pause: Pause, now: datetime, until: datetime) -> bool:
+    """Let one request find out whether a lane that was paused can send, and everybody else wait; False where another does.
+
+    Where the key was refused, one request tries it for all lanes.
+    """
+    over = lanes.c.paused_until <= now
+    probed = update(lanes).where(lanes.c.lane == pause.lane.value, over).values(paused_until=until)
+    if connection.execute(probed).rowcount == 0:
+        return False
+    if pause.key_refused:
+        connection.execute(update(lanes).where(lanes.c.key_refused, over).values(paused_until=until))
+    return True
+
+
+def open_lane(connection: Connection, pause: Pause) -> None:
+    """Let a lane send again; where its key had been refused, all for which that was so."""
+    which = or_(lanes.c.lane == pause.lane.value, and_(lanes.c.key_refused, literal(pause.key_refused)))
+    connection.execute(delete(lanes).where(which))
 
 
 def pauses(connection: Connection) -> dict[Lane, Pause]:
@@ -121,5 +175,7 @@ def last_beat(connection: Connection, name: str) -> datetime | None:
     return connection.scalars(select(heartbeats.c.at).where(heartbeats.c.name == name)).one_or_none()
 
 
-def _ours(lease: Lease) -> ColumnElement[bool]:
-    return and_(leases.c.name == lease.name, leases.c.owner == lease.owner, leases.c.epoch == lease.epoch)
+def _ours(several: Collection[Lease]) -> ColumnElement[bool]:
+    """Return whether a row is one of the leases, all of one owner."""
+    owners = {one.owner for one in several}
+    return and_(leases.c.owner.in_(owners), tuple_(leases.c.name, leases.c.epoch).in_([(one.name, one.epoch) for one in several]))

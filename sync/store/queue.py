@@ -6,18 +6,19 @@ order in which they came; what a row becomes at Moesif is worked out from the st
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
-from sync.store.dialect import among
+from sync.store.dialect import among, in_shares
 from sync.store.schema import calls, deliveries
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
@@ -50,24 +51,82 @@ class Listed:
     message_id: str
 
 
+@dataclass(kw_only=True, slots=True)
+class Places:
+    """How far the claims of one lane have got, so that each goes on where the one before it ended.
+
+    Without it, each would pass over all that has just been sent: on PostgreSQL that stays in the index until a vacuum. What was
+    put back, or came late, is behind; so the places are forgotten at the end of what is due, and every few seconds.
+    """
+
+    queue: int = 0
+    """Up to this id nothing is owed, and up to this profile, but for what has been put back."""
+    ledger: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def forget_if_old(self) -> None:
+        if time.monotonic() - self.since > LOOK_BACK:
+            self.queue, self.ledger, self.since = 0, 0, time.monotonic()
+
+
+LOOK_BACK: Final = 5.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is to be claimed."""
+
+    lane: Lane
+    limit: int
+    shares: frozenset[int] | None = None
+    """Whose; None for everybody's."""
+    places: Places = field(default_factory=Places)
+
+
 def claim(
-    connection: Connection, lane: Lane, limit: int, busy: frozenset[str], on_the_way: frozenset[int] = frozenset()
+    connection: Connection, wanted: Wanted, busy: frozenset[str] = frozenset(), on_the_way: frozenset[int] = frozenset()
 ) -> list[Delivery]:
     """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
 
     Of one subject nothing is taken past a row that stays behind, so that order is kept. `on_the_way` are the ids of what is in a
     request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that request has been answered.
     """
+    wanted.places.forget_if_old()
+    unknown = _due(connection, State.UNKNOWN, wanted, busy, after=0)
+    owed = _due(connection, State.OWED, wanted, busy, after=wanted.places.queue)
+    ids = _free([*unknown, *owed], busy, on_the_way)[: wanted.limit]
+    wanted.places.queue = _reached(owed, ids, wanted)
     d = deliveries.c
-    ids: list[int] = []
-    for state in _DUE:
-        due = select(d.id).where(d.lane == lane.value, d.state == state).order_by(d.id).limit(limit - len(ids))
-        ids += connection.scalars(due.where(~among(connection, d.subject, busy)) if busy else due)
-    ids = list(takewhile(lambda due: due not in on_the_way, ids))
+    taken = update(deliveries).where(among(connection, d.id, ids), d.state.in_(_DUE))
+    ids = list(connection.scalars(taken.values(state=State.SENDING.value, attempts=d.attempts + 1).returning(d.id)))
     found = connection.execute(_with_calls().where(among(connection, d.id, ids)).order_by(d.id)).all()
-    taken = update(deliveries).where(among(connection, d.id, ids)).values(state=State.SENDING.value, attempts=d.attempts + 1)
-    connection.execute(taken)
-    return [Delivery(id=row.delivery_id, lane=lane, subject=row.subject, call=from_row(row)) for row in found]
+    return [Delivery(id=row.delivery_id, lane=wanted.lane, subject=row.subject, call=from_row(row)) for row in found]
+
+
+def _due(connection: Connection, state: State, wanted: Wanted, busy: frozenset[str], *, after: int) -> list[tuple[int, str]]:
+    """Return (id, subject) of the next rows; as many more as there are busy subjects, since those are left out afterwards."""
+    d = deliveries.c
+    statement = (
+        select(d.id, d.subject)
+        .where(d.lane == wanted.lane.value, d.state == state.value, d.id > after)
+        .order_by(d.id)
+        .limit(wanted.limit + len(busy))
+    )
+    return [tuple(row) for row in connection.execute(statement.where(in_shares(connection, d.subject, wanted.shares))).all()]
+
+
+def _free(due: Sequence[tuple[int, str]], busy: frozenset[str], on_the_way: frozenset[int]) -> list[int]:
+    free = (row[0] for row in due if row[1] not in busy)
+    return list(takewhile(lambda due_id: due_id not in on_the_way, free))
+
+
+def _reached(owed: Sequence[tuple[int, str]], taken: Sequence[int], wanted: Wanted) -> int:
+    """Return up to where nothing is left that is due: the last row before the first that was not taken."""
+    if len(owed) < wanted.limit:
+        return 0
+    chosen = set(taken)
+    return max((id for id, _ in takewhile(lambda row: row[0] in chosen, owed)), default=wanted.places.queue)
 
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
@@ -87,10 +146,11 @@ def put_back(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(claimed.values(state=State.OWED.value, attempts=deliveries.c.attempts - 1))
 
 
-def abandon(connection: Connection, reason: str) -> None:
-    """Make unknown whatever a sender that is no more had on the way."""
+def abandon(connection: Connection, reason: str, shares: frozenset[int] | None = None) -> None:
+    """Make unknown whatever a sender that is no more had on the way, of some shares or of all."""
     # With the lanes named, so that the index is used.
-    left = update(deliveries).where(deliveries.c.lane.in_([lane.value for lane in Lane]), _in(State.SENDING))
+    theirs = in_shares(connection, deliveries.c.subject, shares)
+    left = update(deliveries).where(deliveries.c.lane.in_([lane.value for lane in Lane]), _in(State.SENDING), theirs)
     connection.execute(left.values(state=State.UNKNOWN.value, reason=reason))
 
 

@@ -10,13 +10,14 @@ from sqlalchemy import delete, event
 
 from sync.audience import Kind
 from sync.compute import compute
-from sync.delivery import State
+from sync.delivery import Lane, State
 from sync.errors import InputError, NotFound
 from sync.explain import MOST_WORK, Explanation, explain, report
 from sync.language.explaining import Happened
 from sync.membership import Run
 from sync.store import Store, audiences, debts, evidence
 from sync.store.audiences import Stored
+from sync.store.queue import Wanted
 from sync.store.schema import changes
 from tests.make import NOW, after, again, audience, computed_trait, identify, keep, people, record, standing_clock, track
 
@@ -281,7 +282,7 @@ def test_of_an_answer_that_never_came_nothing_is_claimed_to_be_known(store: Stor
 
 
 def _claimed(connection: Any, stored: Stored) -> list[debts.Update]:
-    return debts.claim(connection, debts.due_profiles(connection, 100, set()))
+    return debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100), set()))
 
 
 def test_history_that_is_no_longer_kept_leaves_the_run_unknown(store: Store) -> None:

@@ -14,8 +14,9 @@ from sync.delivery import Accepted, Lane, Outcome
 from sync.forget import Forgotten, forget
 from sync.json_value import Json
 from sync.payload import Mapping
-from sync.send import LEASE, SENDING, Desk, Sender
+from sync.send import LEASE, Desk, Sender
 from sync.send.parcels import Parcel
+from sync.send.right import names
 from sync.store import Store, leases
 from sync.store.leases import Lease
 from sync.store.schema import metadata
@@ -29,7 +30,7 @@ class Told:
     answer: Callable[[Sequence[dict[str, Json]]], Outcome] = lambda documents: Accepted()
     sent: list[dict[str, Json]] = field(default_factory=list)
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], _may_send: object = None) -> Outcome:
         self.sent += documents
         return self.answer(documents)
 
@@ -51,8 +52,7 @@ class Post:
 
     def take_right(self, owner: str = "one", until: timedelta = LEASE) -> Lease:
         with self.store.writing() as connection:
-            lease = leases.take(connection, SENDING, owner, self.clock(), until)
-        assert lease is not None
+            lease, *_ = leases.take_some(connection, names(self.store), owner, self.clock(), until, 99)
         return lease
 
     def claim(self, lane: Lane = Lane.USERS, busy: Sequence[Parcel] = ()) -> list[Parcel]:

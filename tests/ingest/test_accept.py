@@ -101,7 +101,7 @@ def test_a_call_comes_back_as_it_was_said(store: Store) -> None:
     keep(store, said, forward=True)
 
     with store.writing() as connection:
-        found = queue.claim(connection, Lane.COMPANIES, 10, frozenset())
+        found = queue.claim(connection, queue.Wanted(lane=Lane.COMPANIES, limit=10))
 
     assert [delivery.call for delivery in found] == [said]
 

@@ -18,7 +18,7 @@ def replayed(store: Store, **span: object) -> list[int]:
 
 def claimed(store: Store, lane: Lane = Lane.ACTIONS) -> list[queue.Delivery]:
     with store.writing() as connection:
-        return queue.claim(connection, lane, 10_000, frozenset())
+        return queue.claim(connection, queue.Wanted(lane=lane, limit=10_000))
 
 
 def test_a_replay_owes_again_what_was_delivered(store: Store) -> None:

@@ -44,7 +44,7 @@ def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any) -> 
     keep(operated.store, identify("ann", {"plan": "gold"}), track("ann"), track("bob"), forward=True)
     record(operated.store, audience(operated.store), ["ann", "bob"])
     with operated.store.writing() as connection:
-        first, _ = queue.claim(connection, Lane.ACTIONS, 2, frozenset())
+        first, _ = queue.claim(connection, queue.Wanted(lane=Lane.ACTIONS, limit=2))
         queue.settle(connection, [first.id], State.REJECTED, "400")
     operated.clock.advance(timedelta(seconds=90))
 

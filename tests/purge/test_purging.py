@@ -91,7 +91,7 @@ def test_a_call_of_which_anything_is_open_stays_until_it_is_settled(store: Store
     keep(store, ordered("told", ago(days=9)), forward=False)
     keep(store, ordered("open", ago(days=9)), forward=True)
     with store.writing() as connection:
-        claimed = [one.id for one in queue.claim(connection, Lane.ACTIONS, 10, frozenset())]
+        claimed = [one.id for one in queue.claim(connection, queue.Wanted(lane=Lane.ACTIONS, limit=10))]
         if state is not State.SENDING:
             queue.settle(connection, claimed, state, "a reason")
 
@@ -100,7 +100,7 @@ def test_a_call_of_which_anything_is_open_stays_until_it_is_settled(store: Store
 
     with store.writing() as connection:
         queue.retry(connection, true())
-        again = queue.claim(connection, Lane.ACTIONS, 10, frozenset())
+        again = queue.claim(connection, queue.Wanted(lane=Lane.ACTIONS, limit=10))
         queue.settle_accepted(connection, [one.id for one in again] or claimed)
     assert purged(store, WEEK) == {"calls": 1}
     assert left(store) == []

@@ -47,7 +47,7 @@ class Told:
     users: dict[str, dict[str, Json]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], _may_send: object = None) -> Outcome:
         with self.lock:
             self.posts.append((lane, list(documents)))
         outcome = self.answer(lane, list(documents))

@@ -17,7 +17,7 @@ class Noting:
     def __init__(self) -> None:
         self.at: list[float] = []
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], _may_send: object) -> Outcome:
         self.at.append(time.monotonic())
         return Accepted()
 
@@ -25,7 +25,7 @@ class Noting:
 def test_requests_of_all_threads_together_keep_the_pace() -> None:
     destination = Noting()
     paced = Paced(destination, per_second=100)
-    threads = [threading.Thread(target=paced.post, args=(lane, [{}])) for lane in list(Lane) * 7]
+    threads = [threading.Thread(target=paced.post, args=(lane, [{}], lambda: True)) for lane in list(Lane) * 7]
 
     for thread in threads:
         thread.start()

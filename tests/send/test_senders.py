@@ -17,7 +17,7 @@ from sync.delivery import Accepted, Lane, Later, Outcome
 from sync.errors import Unreachable
 from sync.membership import Outcome as RunOutcome
 from sync.send import LEASE, SENDING, Sender
-from sync.send.lane import MARGIN
+from sync.send.right import MARGIN, names
 from sync.standin import StandIn
 from sync.store import Store, leases, ledger, queue
 from tests.make import after, audience, identify, keep, people, record, run_of, track
@@ -36,7 +36,7 @@ def owing(store: Store) -> Store:
 def claim_and_die(road, now: Callable[[], object] | None = None) -> None:
     """Do what a sender does before its request, and nothing more."""
     with road.store.writing() as connection:
-        assert leases.take(connection, SENDING, "dead", road.clock(), LEASE) is not None
+        assert leases.take_some(connection, names(road.store), "dead", road.clock(), LEASE, 99)
         assert road.desk.claim(connection, Lane.USERS, [])
 
 
@@ -279,7 +279,7 @@ def test_a_service_sends_what_becomes_due_and_ends_when_told_to(store: Store, ro
 
     assert not sending.is_alive()
     with store.reading() as connection:
-        assert leases.holder(connection, SENDING, road.clock()) is None
+        assert leases.count_held(connection, SENDING, road.clock()) == 0
 
 
 def test_a_service_that_is_told_to_stop_finishes_what_is_on_the_way(store: Store, fake_road, told) -> None:
@@ -335,7 +335,7 @@ def test_a_drain_that_is_interrupted_gives_back_its_right_only_after_its_last_re
     assert over
     assert states(owing) == {}
     with owing.reading() as connection:
-        assert leases.holder(connection, SENDING, fake_road.clock()) is None
+        assert leases.count_held(connection, SENDING, fake_road.clock()) == 0
 
 
 # ── pauses that overlap ──────────────────────────────────────────────────────────────────────────────────────────────────

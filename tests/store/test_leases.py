@@ -28,7 +28,7 @@ def test_a_lease_that_was_given_back_can_be_taken_at_once(store: Store) -> None:
     held = take(store, "one")
     assert held is not None
     with store.writing() as connection:
-        leases.give_back(connection, held)
+        leases.give_back(connection, [held])
 
     taken = take(store, "two")
 
@@ -53,10 +53,10 @@ def test_who_lost_a_lease_can_neither_renew_it_nor_give_it_back(store: Store) ->
     assert taken is not None
 
     with store.writing() as connection:
-        assert not leases.renew(connection, lost, after(minutes=2), MINUTE)
-        assert not leases.still_held(connection, lost)
-        leases.give_back(connection, lost)
-        assert leases.still_held(connection, taken)
+        assert not leases.renew(connection, [lost], after(minutes=2), MINUTE)
+        assert not leases.still_held(connection, [lost])
+        leases.give_back(connection, [lost])
+        assert leases.still_held(connection, [taken])
 
 
 def test_a_lease_is_lost_to_a_later_life_of_the_same_owner(store: Store) -> None:
@@ -66,15 +66,15 @@ def test_a_lease_is_lost_to_a_later_life_of_the_same_owner(store: Store) -> None
     assert second is not None
 
     with store.writing() as connection:
-        assert not leases.still_held(connection, first)
-        assert leases.still_held(connection, second)
+        assert not leases.still_held(connection, [first])
+        assert leases.still_held(connection, [second])
 
 
 def test_a_renewed_lease_lasts_longer(store: Store) -> None:
     held = take(store, "one")
     assert held is not None
     with store.writing() as connection:
-        assert leases.renew(connection, held, after(seconds=50), MINUTE)
+        assert leases.renew(connection, [held], after(seconds=50), MINUTE)
 
     assert take(store, "two", after(seconds=100)) is None
     with store.reading() as connection:
@@ -114,19 +114,77 @@ def test_a_pause_is_remembered_until_the_lane_is_opened(store: Store) -> None:
         leases.pause(connection, pause(Lane.USERS))
         leases.pause(connection, pause(Lane.USERS, failures=2, until=after(minutes=2)))
         leases.pause(connection, pause(Lane.ACTIONS))
-        leases.open_lane(connection, Lane.ACTIONS)
+        leases.open_lane(connection, pause(Lane.ACTIONS))
 
         assert leases.pauses(connection) == {Lane.USERS: pause(Lane.USERS, failures=2, until=after(minutes=2))}
 
 
-def test_trying_the_key_again_opens_only_what_waited_for_it(store: Store) -> None:
+def test_trying_the_key_again_ends_only_the_pauses_that_wait_for_it(store: Store) -> None:
     with store.writing() as connection:
         leases.pause(connection, pause(Lane.USERS, key_refused=True))
         leases.pause(connection, pause(Lane.ACTIONS))
 
-        leases.try_key_again(connection)
+        leases.try_key_again(connection, NOW)
 
-        assert set(leases.pauses(connection)) == {Lane.ACTIONS}
+        assert {lane: one.until for lane, one in leases.pauses(connection).items()} == {
+            Lane.USERS: NOW,
+            Lane.ACTIONS: after(minutes=1),
+        }
+
+
+def test_of_several_leases_as_many_are_taken_as_are_free_and_wanted(store: Store) -> None:
+    names = [f"share/{number}" for number in range(5)]
+    with store.writing() as connection:
+        first = leases.take_some(connection, names, "one", NOW, MINUTE, 3)
+        rest = leases.take_some(connection, names, "two", NOW, MINUTE, 3)
+        none = leases.take_some(connection, names, "three", NOW, MINUTE, 3)
+
+        assert [lease.name for lease in (*first, *rest)] == names
+        assert none == []
+        assert leases.count_held(connection, "share/", NOW) == 5
+        assert leases.still_held(connection, first)
+
+
+def test_one_lease_that_was_lost_is_the_loss_of_all(store: Store) -> None:
+    names = ["share/0", "share/1"]
+    with store.writing() as connection:
+        held = leases.take_some(connection, names, "one", NOW, MINUTE, 2)
+        leases.take_some(connection, names[:1], "two", after(minutes=2), MINUTE, 1)
+
+        assert not leases.still_held(connection, held)
+        assert not leases.renew(connection, held, after(minutes=2), MINUTE)
+
+
+def test_workers_are_counted_while_they_say_that_they_are_there(store: Store) -> None:
+    with store.writing() as connection:
+        counts = [leases.present(connection, "worker/", owner, NOW, MINUTE) for owner in ("one", "two", "one")]
+        leases.leave(connection, "worker/", "two")
+
+        assert counts == [1, 2, 2]
+        assert leases.present(connection, "worker/", "three", after(seconds=30), MINUTE) == 2
+        assert leases.present(connection, "worker/", "three", after(seconds=70), MINUTE) == 1
+
+
+def test_one_at_a_time_finds_out_whether_a_lane_can_send(store: Store) -> None:
+    paused, until = pause(Lane.USERS, until=NOW), after(seconds=31)
+    with store.writing() as connection:
+        leases.pause(connection, paused)
+
+        assert leases.begin_probe(connection, paused, NOW, until)
+        assert not leases.begin_probe(connection, paused, after(seconds=30), after(minutes=2))
+        assert leases.begin_probe(connection, paused, until, after(minutes=2))
+
+
+def test_the_key_is_tried_for_all_lanes_by_one_of_them(store: Store) -> None:
+    refused = {lane: pause(lane, until=NOW, key_refused=True) for lane in Lane}
+    with store.writing() as connection:
+        for one in refused.values():
+            leases.pause(connection, one)
+
+        assert leases.begin_probe(connection, refused[Lane.USERS], NOW, after(seconds=31))
+        assert not leases.begin_probe(connection, refused[Lane.ACTIONS], NOW, after(seconds=31))
+        leases.open_lane(connection, refused[Lane.USERS])
+        assert leases.pauses(connection) == {}
 
 
 def test_the_last_beat_is_remembered(store: Store) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from sync.delivery import State
+from sync.delivery import Lane, State
 from sync.json_value import Json, decode
 from sync.membership import Outcome, Run
-from sync.store import Store, debts, difference, ledger, runs
+from sync.store import Store, debts, difference, ledger, queue, runs
 from sync.store.audiences import Stored, hold
 from sync.store.schema import changes
 from tests.make import after, audience, computed_trait, people, record, run_of, told
@@ -28,10 +28,14 @@ def orders(store: Store) -> Stored:
     return computed_trait(store)
 
 
+def due_of(limit: int) -> queue.Wanted:
+    return queue.Wanted(lane=Lane.USERS, limit=limit)
+
+
 def claim(store: Store) -> list[debts.Update]:
     """Take all that is owed."""
     with store.writing() as connection:
-        due = debts.due_profiles(connection, 100, set())
+        due = debts.due_profiles(connection, due_of(100), set())
         return debts.claim(connection, due) if due else []
 
 
@@ -234,7 +238,7 @@ def test_what_may_have_arrived_goes_before_everything_else(store: Store, buyers:
     record(store, buyers, {"ann", "bob", "cid"}, after(days=1))
 
     with store.reading() as connection:
-        due = debts.due_profiles(connection, 1, set())
+        due = debts.due_profiles(connection, due_of(1), set())
         wanted = [row.profile_id for row in connection.execute(select(changes).order_by(changes.c.id).limit(1))]
 
     assert due == wanted

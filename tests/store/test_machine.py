@@ -16,6 +16,7 @@ from sync.json_value import Json, decode
 from sync.membership import Outcome as RunOutcome
 from sync.payload import Mapping
 from sync.send import LEASE, SENDING, Desk, Sender
+from sync.send.right import names
 from sync.store import Store, leases, ledger, queue, runs
 from sync.store.audiences import Stored, all_stored
 from sync.store.retry import Selection, retry
@@ -45,7 +46,7 @@ class Moesif:
         self.poison: tuple[str, str] | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def post(self, lane: Lane, documents: Sequence[dict[str, Json]]) -> Outcome:
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], _may_send: object = None) -> Outcome:
         fate = self.script.pop(0) if self.script else "accept"
         if fate == "change":
             self.meanwhile()
@@ -128,7 +129,7 @@ class Machine(RuleBasedStateMachine):
     def a_sender_dies(self, arrived: bool, lane: Lane) -> None:
         self.later()
         with self.store.writing() as connection:
-            leases.take(connection, SENDING, "dead", self.now, LEASE)
+            leases.take_some(connection, names(self.store), "dead", self.now, LEASE, 99)
             parcels = self.sender.desk.claim(connection, lane, [])
         if arrived and lane is Lane.USERS:
             self.moesif.take([parcel.document for parcel in parcels])
@@ -207,7 +208,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_on_the_way_when_nobody_sends(self) -> None:
         with self.store.reading() as connection:
-            if leases.holder(connection, SENDING, self.now) is None:
+            if leases.count_held(connection, SENDING, self.now) == 0:
                 return
             states = {state for _, state in queue.states(connection)} | {state for _, state in ledger.states(connection)}
         assert states <= {"owed", "unknown", "rejected", "sending"}

@@ -9,11 +9,12 @@ from sqlalchemy import Connection, event
 
 from sync.delivery import Lane
 from sync.store import Store, debts, queue
+from sync.store.queue import Wanted
 
 LOOKS: dict[str, Callable[[Connection], object]] = {
     "is anything due in the ledger": debts.waiting,
     "is anything on the way": lambda connection: debts.waiting(connection, on_the_way=True),
-    "who is due": lambda connection: debts.due_profiles(connection, 10, set()),
+    "who is due": lambda connection: debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=10), set()),
     "what a dead sender left in the ledger": lambda connection: debts.abandon(connection, "died"),
     "is anything queued": lambda connection: queue.waiting(connection, Lane.ACTIONS),
     "what a dead sender left in the queue": lambda connection: queue.abandon(connection, "died"),

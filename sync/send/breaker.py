@@ -1,0 +1,79 @@
+"""When a lane waits, and how it begins again: with one request, whose answer decides for all.
+
+    open ──a failure──► paused, for a while that grows ──over──► one request ──an answer that takes or refuses──► open
+                           ▲                                         │
+                           └──────────────a failure──────────────────┘
+
+Pauses are kept in the store, so that every process keeps them and a restart does not end them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
+from sync.store import leases
+from sync.store.leases import Pause
+
+log = logging.getLogger(__name__)
+
+KEY_PAUSE: Final = timedelta(minutes=5)
+"""How long to wait before a refused key, or a destination that refuses everything, is tried again."""
+
+PROBE: Final = timedelta(seconds=31)
+"""How long others wait for the one request: longer than it can take."""
+
+Failure = Later | Unknown | KeyRefused | AllRefused
+
+
+class Breaker:
+    """One lane's."""
+
+    def __init__(self, lane: Lane, clock: Callable[[], datetime]) -> None:
+        self._lane = lane
+        self._clock = clock
+        self.is_probing = False
+        """Whether this process has the one request on its way."""
+
+    def wait(self, connection: Connection) -> timedelta:
+        """Return how long the lane is still paused."""
+        pause = leases.pauses(connection).get(self._lane)
+        return max(pause.until - self._clock(), timedelta()) if pause else timedelta()
+
+    def pause(self, connection: Connection) -> Pause | None:
+        """Return the pause after which the lane has not been tried yet, or None where it may just send."""
+        return leases.pauses(connection).get(self._lane)
+
+    def begin(self, connection: Connection, pause: Pause) -> bool:
+        """Take upon this process to find out; False where another one does. It is, once the transaction has been committed."""
+        now = self._clock()
+        return leases.begin_probe(connection, pause, now, now + PROBE)
+
+    def note(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Pause or open lanes by what came back."""
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        known, now = leases.pauses(connection), self._clock()
+        last = known.get(self._lane)
+        # An answer that comes during a pause is to a request from before it, and says nothing new.
+        late = last is not None and last.until > now and not self.is_probing
+        self.is_probing = False
+        if failed:
+            self._pause(connection, failed[-1], known, (last.failures if last else 0) + (not late), late=late)
+        elif last is not None and not late and any(isinstance(outcome, Accepted | Rejected) for outcome in outcomes):
+            leases.open_lane(connection, last)
+
+    def _pause(self, connection: Connection, worst: Failure, known: dict[Lane, Pause], failures: int, *, late: bool) -> None:
+        refused = isinstance(worst, KeyRefused)
+        asked = worst.after if isinstance(worst, Later) else None
+        until = self._clock() + (KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked))
+        log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason)
+        for lane in Lane if refused else (self._lane,):
+            before = known.get(lane)
+            # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.
+            if before is None or before.until < until or (lane is self._lane and not late):
+                leases.pause(connection, Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused))
