@@ -95,6 +95,8 @@ def claim(
     wanted.places.forget_if_old()
     unknown = _due(connection, State.UNKNOWN, wanted, busy, after=0)
     owed = _due(connection, State.OWED, wanted, busy, after=wanted.places.queue)
+    if wanted.places.queue and len(owed) < wanted.limit:
+        owed = _due(connection, State.OWED, wanted, busy, after=0)
     ids = _free([*unknown, *owed], busy, on_the_way)[: wanted.limit]
     wanted.places.queue = _reached(owed, ids, wanted)
     d = deliveries.c

@@ -27,7 +27,7 @@ def lived_in(operated: Any) -> Any:
     record(store, computed_trait(store), {"ann": 1, "bob": 2})
     record(store, audience(store, "buyers_of_late", query="event('Order Completed').within(30 days).count() >= 1"), ["ann"])
     with store.writing() as connection:
-        first, _ = queue.claim(connection, Lane.ACTIONS, 2, frozenset())
+        first, _ = queue.claim(connection, queue.Wanted(lane=Lane.ACTIONS, limit=2))
         queue.settle(connection, [first.id], State.REJECTED, "answered 400: bad")
     return operated
 

@@ -1,0 +1,260 @@
+"""Several processes send, each about its share; what nobody may do alone; and how a lane begins again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State
+from sync.send.breaker import KEY_PAUSE
+from sync.send.lane import STUBBORN
+from sync.send.right import SENDING, names
+from sync.standin import Fault, StandIn
+from sync.store import Store, debts, leases, queue
+from tests.make import audience, identify, keep, people, record, run_of, track
+from tests.make import told as ledger_of
+
+several_processes = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""SQLite is served by one process, so there is nothing to share."""
+
+
+def held(store: Store, road) -> int:
+    with store.reading() as connection:
+        return leases.count_held(connection, SENDING, road.clock())
+
+
+def pauses(store: Store) -> dict[Lane, leases.Pause]:
+    with store.reading() as connection:
+        return leases.pauses(connection)
+
+
+# ── shares ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_that_hold_half_each_sends_its_half_and_together_they_send_all(store: Store, fake_road) -> None:
+    users = [f"u{number}" for number in range(60)]
+    keep(store, *(identify(user) for user in users), *(track(user) for user in users), forward=True)
+    record(store, audience(store), set(users))
+    if store.on_sqlite:
+        halves: list[frozenset[int] | None] = [None]
+    else:
+        halves = [frozenset(range(8)), frozenset(range(8, 16))]
+
+    taken = Counter[str]()
+    with store.writing() as connection:
+        for half in halves:
+            for lane in (Lane.USERS, Lane.ACTIONS):
+                parcels = fake_road.desk.claim(connection, lane, [], requests=9, shares=half)
+                taken.update(parcel.subject for parcel in parcels)
+
+    assert taken == dict.fromkeys(users, 2)
+
+
+@several_processes
+def test_two_services_share_the_work_and_nobody_is_in_two_requests(store: Store, fake_road, told) -> None:
+    users = [f"u{number}" for number in range(200)]
+    under_way, together, lock = Counter[str](), set[str](), threading.Lock()
+
+    def answer(_lane, documents) -> Outcome:
+        subjects = [str(document["user_id"]) for document in documents]
+        with lock:
+            together.update(user for user in subjects if under_way[user])
+            under_way.update(subjects)
+        time.sleep(0.01)
+        with lock:
+            under_way.subtract(subjects)
+        return Accepted()
+
+    told.answer = answer
+    stop, wake = threading.Event(), threading.Event()
+    roads = [fake_road.over(batch_items=5).with_(owner=owner) for owner in ("one", "two")]
+    sending = [threading.Thread(target=road.sender.run, args=(stop, wake)) for road in roads]
+    for thread in sending:
+        thread.start()
+    for number in range(10):
+        keep(store, *(identify(user, {"n": number}) for user in users), forward=True)
+        wake.set()
+    deadline = time.monotonic() + 20
+    while told.users != {user: {"n": 9} for user in users} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    for thread in sending:
+        thread.join()
+
+    assert told.users == {user: {"n": 9} for user in users}
+    assert together == set()
+    assert held(store, fake_road) == 0
+
+
+@several_processes
+def test_who_comes_later_gets_half_and_who_stays_gets_all(store: Store, fake_road) -> None:
+    stops = [threading.Event(), threading.Event()]
+    # A lease of which a tenth, after which it is renewed, passes at once.
+    senders = [fake_road.with_(owner=owner).sender for owner in ("one", "two")]
+
+    def shares_of(owner: str) -> int:
+        with store.reading() as connection:
+            return sum(leases.holder(connection, name, fake_road.clock()) == owner for name in names(store))
+
+    def wait_for(counts: tuple[int, int]) -> None:
+        deadline = time.monotonic() + 15
+        while (shares_of("one"), shares_of("two")) != counts:
+            assert time.monotonic() < deadline, (shares_of("one"), shares_of("two"))
+            time.sleep(0.05)
+
+    sending = [threading.Thread(target=one.run, args=(stop, threading.Event())) for one, stop in zip(senders, stops, strict=True)]
+    sending[0].start()
+    wait_for((16, 0))
+    sending[1].start()
+    wait_for((8, 8))
+    stops[0].set()
+    sending[0].join()
+    wait_for((0, 16))
+    stops[1].set()
+    sending[1].join()
+
+
+@several_processes
+def test_what_a_dead_one_had_is_unknown_to_whoever_takes_the_share_and_to_nobody_else(store: Store, fake_road) -> None:
+    users = [f"u{number}" for number in range(40)]
+    people(store, *users)
+    keep(store, *(identify(user) for user in users), forward=True)
+    record(store, audience(store), set(users))
+    half = frozenset(range(8))
+    with store.writing() as connection:
+        assert len(fake_road.desk.claim(connection, Lane.USERS, [])) == 40
+        debts.abandon(connection, "died", half)
+        queue.abandon(connection, "died", half)
+
+        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, [], requests=9)}
+        theirs = {one.state for one in queue.listed(connection, None, 100)}
+        debts.abandon(connection, "died")
+        rest = debts.claim(connection, debts.due_profiles(connection, queue.Wanted(lane=Lane.USERS, limit=100), set()))
+
+    assert 0 < len(again) < 40
+    assert theirs == {"sending"}
+    assert {one.user_id for one in rest} == set(users)
+
+
+def test_who_may_no_longer_send_is_stopped_at_the_last_moment(road, standin: StandIn) -> None:
+    told = road.desk.destination.post(Lane.USERS, [{"user_id": "ann"}], lambda: False)
+
+    assert told == Later(reason="the right to send ran out")
+    assert standin.users() == {}
+
+
+# ── beginning again ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_after_a_pause_one_request_finds_out_and_then_all_go(store: Store, fake_road, told) -> None:
+    keep(store, *(track(f"u{number}") for number in range(40)), forward=True)
+    told.answer = lambda lane, documents: Later(reason="503")
+    road = fake_road.over(batch_items=2).with_(connections=4)
+    road.drain(0.0)
+    road.clock.advance(minutes=20)
+    told.posts.clear()
+
+    road.drain(0.0)
+    asked_while_away = len(told.posts)
+    told.answer = lambda lane, documents: Accepted()
+    road.clock.advance(minutes=20)
+    road.drain()
+
+    assert asked_while_away == 1
+    assert len(told.users) == 40
+
+
+def test_a_refused_key_is_tried_once_in_five_minutes_by_all_lanes_together(store: Store, fake_road, told) -> None:
+    keep(store, *(identify(f"u{number}") for number in range(9)), *(track(f"u{number}") for number in range(9)), forward=True)
+    told.answer = lambda lane, documents: KeyRefused(reason="401")
+    stop = threading.Event()
+    sending = threading.Thread(target=fake_road.over(batch_items=1).sender.run, args=(stop, threading.Event()))
+    sending.start()
+    time.sleep(1.5)
+    asked = []
+    for _ in range(2):
+        told.posts.clear()
+        fake_road.clock.advance(seconds=KEY_PAUSE.total_seconds())
+        time.sleep(2.5)
+        asked.append(len(told.posts))
+    stop.set()
+    sending.join()
+
+    assert asked == [1, 1]
+    assert set(pauses(store)) == set(Lane)
+
+
+def test_where_everything_is_refused_the_lane_halts_and_nothing_is_given_up(store: Store, road, standin: StandIn) -> None:
+    keep(store, *(identify(f"u{number}") for number in range(400)), forward=True)
+    standin.misbehave(Fault(lane="users", status=400, times=10_000))
+
+    drain = road.drain(0.5)
+
+    assert drain.requests <= 20
+    assert isinstance(drain.last_failure, AllRefused)
+    with store.reading() as connection:
+        assert queue.states(connection) == {("users", "owed"): 400}
+    assert (pauses(store)[Lane.USERS].until - road.clock()).total_seconds() > 200
+
+
+def test_what_is_still_refused_after_an_hour_is_to_blame_itself(store: Store, fake_road, told) -> None:
+    keep(store, *(identify(f"u{number}") for number in range(20)), forward=True)
+    told.answer = lambda lane, documents: Rejected(reason="400")
+    for _ in range(STUBBORN):
+        fake_road.drain(0.0)
+        fake_road.clock.advance(seconds=KEY_PAUSE.total_seconds() + 1)
+
+    fake_road.drain(0.0)
+
+    with store.reading() as connection:
+        assert queue.states(connection) == {("users", "rejected"): 20}
+
+
+def test_one_bad_item_among_a_thousand_costs_at_most_twenty_one_requests(store: Store, road, standin: StandIn) -> None:
+    users = [f"u{number}" for number in range(1000)]
+    people(store, *users)
+    run = record(store, audience(store), set(users))
+    standin.misbehave(Fault(status=400, when_user="u700"))
+
+    drain = road.over(batch_items=1000).drain()
+
+    assert drain.requests <= 21
+    now = run_of(store, run)
+    assert (now.accepted, now.rejected) == (999, 1)
+    assert ledger_of(store, "u700")["buyers"].state == State.REJECTED
+    assert road.drain().requests == 0
+
+
+# ── a backlog ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_that_was_put_back_is_sent_before_anything_newer_about_its_user(store: Store, fake_road, told) -> None:
+    keep(store, *(identify(f"u{number % 7}", {"n": number}) for number in range(70)), forward=True)
+    answers = iter([Accepted(), Later(reason="503"), Accepted(), Later(reason="503")])
+    told.answer = lambda lane, documents: next(answers, Accepted())
+    road = fake_road.over(batch_items=3)
+
+    for _ in range(4):
+        road.drain(0.0)
+        road.clock.advance(minutes=20)
+    road.drain()
+
+    assert told.users == {f"u{user}": {"n": 63 + user} for user in range(7)}
+
+
+def test_claims_go_on_where_the_last_one_ended_and_come_back_for_what_is_behind(store: Store, fake_road) -> None:
+    keep(store, *(track(f"u{number}") for number in range(30)), forward=True)
+    places = queue.Places()
+    wanted = queue.Wanted(lane=Lane.ACTIONS, limit=10, places=places)
+    with store.writing() as connection:
+        first = [one.id for one in queue.claim(connection, wanted)]
+        second = [one.id for one in queue.claim(connection, wanted)]
+        queue.put_back(connection, first)
+        third = [one.id for one in queue.claim(connection, wanted)]
+        fourth = [one.id for one in queue.claim(connection, wanted)]
+
+    assert first + second + third == sorted(first + second + third)
+    assert fourth == first
