@@ -16,6 +16,8 @@
     bare.py        the rows that the server wrote by COPY or `executemany` alone
     start.py       the benchmark `start`: how long the command takes to start
     peers/         the benchmark `peers`: a sync with this program and with what a user would pick instead, correctness first
+    delivery.py    the benchmark `delivery`: how fast what is owed leaves, beside a loop that posts bodies made beforehand
+    sink.py        a destination that costs next to nothing, for it
     plans.py       the benchmark `plans`: each construct of the query language, and by which plan
 
 A figure is only given where the answer was checked; a wrong answer ends the benchmark (`report.Wrong`).

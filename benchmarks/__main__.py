@@ -11,12 +11,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from benchmarks import compute, databases, ingest, peers, plans, start
+from benchmarks import compute, databases, delivery, ingest, peers, plans, start
 from benchmarks.machine import machine, versions
 from benchmarks.report import Report, Wrong
 from sync.app import system_clock
 
-BENCHMARKS: Final[dict[str, ModuleType]] = {"compute": compute, "ingest": ingest, "peers": peers, "plans": plans, "start": start}
+BENCHMARKS: Final[dict[str, ModuleType]] = {
+    "compute": compute,
+    "delivery": delivery,
+    "ingest": ingest,
+    "peers": peers,
+    "plans": plans,
+    "start": start,
+}
 """By name; each has `add_flags` and `run`, and its docstring says what it measures."""
 
 

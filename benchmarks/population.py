@@ -115,6 +115,13 @@ def fill(url: str, users: int, events: int, seed: int = 1) -> Purchases:
     return purchases
 
 
+def fill_profiles(store: Store, users: int) -> None:
+    """Put users about whom no call is kept into an empty store."""
+    with _unhindered(store):
+        _load(store, profiles.name, _PROFILE, _profiles(users), numbers=2)
+    refreshed(store)
+
+
 def order_share(events_per_user: float) -> float:
     """Return which share of the events must be orders for SHARE of the users to have one in the window."""
     least, most = 0.0, 1.0

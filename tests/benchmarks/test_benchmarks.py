@@ -17,7 +17,9 @@ SMALL = ["--profiles", "200", "--events", "2000", "--idle", "5", "--looks", "5",
 def test_list_names_every_benchmark(capsys) -> None:
     assert main(["list", "--json"]) == 0
 
-    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {"compute", "ingest", "peers", "plans", "start"}
+    assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {
+        *("compute", "delivery", "ingest", "peers", "plans", "start")
+    }
 
 
 def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path) -> None:
@@ -34,6 +36,15 @@ def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path)
     assert {"look: user", "look: explain", "look: members, one page"} <= names
     assert all(one["min_ms"] <= one["median_ms"] <= one["p99_ms"] <= one["max_ms"] for one in told["timings"])
     assert all(one.keys() == {"name", "found", "unit", "most", "least", "holds"} for one in told["musts"])
+
+
+def test_delivery_is_measured_beside_a_loop_and_held_to_what_arrived(database_kind, capsys) -> None:
+    code = main(["run", "delivery", "--database", database_kind, "--backlogs", "150", "300", "--script", "--json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert {one["name"] for one in told["timings"]} >= {"300 users: delivered", "300 users: the loop", "300 users: first push"}
+    assert len(told["musts"]) == 7
 
 
 def test_a_push_of_everybody_is_measured_in_a_process_of_its_own(capsys) -> None:
