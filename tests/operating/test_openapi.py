@@ -1,0 +1,113 @@
+"""The OpenAPI document against a live server: what it allows is answered as it says, what it forbids is no 500."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from sync.web.api.openapi import document
+from sync.web.api.operations import OPERATIONS, Operation
+from tests.make import audience, identify, keep, record, track
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+SCHEMA = schemathesis.openapi.from_dict(document(OPERATIONS))
+EXAMPLES = 20
+
+bounded = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def peopled(shared_place: Any) -> Any:
+    """The shared server, with somebody in its store."""
+    keep(shared_place.store, identify("ann", {"plan": "gold"}, anonymous_id="a1"), track("ann"), forward=True)
+    record(shared_place.store, audience(shared_place.store, "peopled"), ["ann"])
+    return shared_place
+
+
+def of(operation: Operation) -> Any:
+    return SCHEMA[operation.path][operation.method]
+
+
+def names(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=names)
+def test_whatever_is_asked_is_answered_as_the_document_says(peopled: Any, operation: Operation, mode: GenerationMode) -> None:
+    @bounded
+    @given(case=of(operation).as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        headers = {"authorization": "Bearer token-of-operators"}
+        answer = case.call(base_url=peopled.url, headers=headers, timeout=10, allow_redirects=False)
+        # A path that is taken apart differently is another route's, or nobody's.
+        if answer.status_code not in (404, 405):
+            case.validate_response(answer, checks=CHECKS)
+        assert answer.status_code < 500
+
+    ask()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=names)
+def test_what_is_there_is_answered_in_the_documented_shape(peopled: Any, operation: Operation) -> None:
+    known = {"key": "peopled", "id": "ann", "space": "default", "profile": "user_id:ann"}
+    if operation.path == "/api/deliveries/{id}":
+        known["id"] = peopled.get("/api/deliveries?state=owed").json()["items"][0]["id"]
+    body = {"all": True} if operation.body else None
+    path = {one.name: known[one.name] for one in operation.in_path}
+    case = of(operation).Case(path_parameters=path, **({} if body is None else {"body": body, "media_type": "application/json"}))
+
+    answer = case.call(base_url=peopled.url, headers={"authorization": "Bearer token-of-operators"}, timeout=10)
+
+    assert answer.status_code == operation.status
+    case.validate_response(answer, checks=CHECKS)
+
+
+def test_the_document_is_served(place: Any) -> None:
+    assert place.get("/api/openapi.json").json() == document(OPERATIONS)
+
+
+# ── every route, with no token, a wrong one and the right one ────────────────────────────────────────────────────────────
+
+ROUTES = [
+    *((one.method, one.path.format(key="k", id="i", space="default", profile="user_id:p")) for one in OPERATIONS),
+    ("GET", "/api/openapi.json"),
+    ("GET", "/metrics"),
+    ("GET", "/api/nothing"),
+    ("DELETE", "/api/audiences"),
+    ("GET", "/v1/spaces/nothing"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_route_for_operators_wants_the_token(place: Any, method: str, path: str) -> None:
+    without = place.ask(method, path, token=None)
+    wrong = place.ask(method, path, token="token-of-operator")
+
+    assert (without.status_code, wrong.status_code) == (401, 401)
+    assert place.ask(method, path).status_code not in (401, 403)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_wants_none(place: Any, path: str) -> None:
+    assert place.get(path, token=None).status_code in (200, 503)
+
+
+def test_ingest_wants_a_write_key_and_the_token_is_none(operate: Any, tmp_path: Any) -> None:
+    place = operate(SYNC_WRITE_KEYS="web=k", SYNC_DATABASE_URL=f"sqlite:///{tmp_path / 'personas.db'}")
+
+    assert place.post("/v1/track", {"userId": "ann", "event": "x"}).status_code == 401
+    assert place.ask("GET", "/api/audiences", token="k").status_code == 401
