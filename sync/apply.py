@@ -107,4 +107,6 @@ def _retire(connection: Connection, stored: Stored, now: datetime) -> None:
     at = max(now, stored.computed_at or now)
     audiences.retire(connection, stored.id, at if stored.computed_at else None, now)
     run_id = runs.open_run(connection, stored.id, at, now)
-    ledger.apply(connection, stored, difference.of_retired(connection, stored), at, run_id, now)
+    found = difference.of_retired(connection, stored)
+    ledger.apply(connection, stored, found, at, run_id, now)
+    audiences.count_members(connection, stored.id, found.after)

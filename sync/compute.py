@@ -30,6 +30,7 @@ from sync.store.basis import Basis
 from sync.store.compiler import Reference, compile_audience
 from sync.store.computation import Computation
 from sync.store.difference import Difference
+from sync.store.ledger import Debt
 from sync.store.types import to_micros
 
 TRIES: Final = 5
@@ -253,15 +254,40 @@ def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime
     objection = objection_to(seen, wanted.accepted)
     if objection is not None:
         return _hold(connection, seen, wanted, started, ended, objection)
-    audiences.computed(connection, audience.id, seen.at, audience.version, basis.to_json(seen.basis), wanted.slot)
+    seen_then = basis.to_json(seen.basis)
+    audiences.computed(connection, audience.id, seen.at, audience.version, seen_then, found.after, wanted.slot)
     if wanted.slot is not None and not found.changed and not seen.is_whole:
         return None
     run_id = runs.open_run(connection, audience.id, seen.at, started)
     take_over = wanted.slot is None
-    ledger.apply(connection, audience, found, seen.at, run_id, ended, take_over=take_over, resync=wanted.resync)
+    debt = ledger.apply(connection, audience, found, seen.at, run_id, ended, take_over=take_over, resync=wanted.resync)
     if wanted.accepted is not None:
         runs.note(connection, wanted.accepted.id, f"{wanted.accepted.error}; let through by run {run_id}")
-    return runs.by_id(connection, run_id)
+    return _delivering(seen, run_id, started, debt) if debt.owed else runs.by_id(connection, run_id)
+
+
+def _delivering(seen: Look, run_id: int, started: datetime, debt: Debt) -> Run:
+    """Return a run that has something to tell, as it has just been recorded."""
+    audience, found = seen.audience, seen.found
+    return Run(
+        id=run_id,
+        audience=audience.key,
+        kind=audience.definition.kind.value,
+        at=seen.at,
+        started_at=started,
+        ended_at=None,
+        outcome=Outcome.DELIVERING,
+        members=found.after,
+        entered=found.entered if audience.is_audience else 0,
+        exited=found.exited if audience.is_audience else 0,
+        changed=found.changed,
+        owed=debt.owed,
+        accepted=0,
+        rejected=0,
+        unknown=debt.unknown,
+        held=debt.owed - debt.unknown,
+        error=None,
+    )
 
 
 def _hold(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime, objection: str) -> Run:

@@ -108,6 +108,7 @@ def record(
             audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)
             ledger.apply(connection, stored, found, at, run_id, at, resync=resync)
+            audiences.count_members(connection, stored.id, found.after)
             return runs.by_id(connection, run_id)
 
 

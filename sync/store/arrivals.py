@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Connection, Text, cast, column, func, insert, select, update
 
+from sync.store.prepared import Prepared
 from sync.store.schema import arrivals
 
 _SQLITE: Final = "sqlite"
@@ -47,12 +48,19 @@ def number(connection: Connection) -> int:
 def mark(connection: Connection) -> Mark:
     """Return the mark of this moment; what is read after it in the same transaction has seen all that lies before it."""
     if connection.dialect.name == _SQLITE:
-        last = connection.scalars(select(arrivals.c.last)).one_or_none()
+        last: int | None = _LAST.execute(connection).scalar_one_or_none()
         return Mark(origin=_SQLITE, number=(last or 0) + 1)
-    oldest = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+    origin = connection.info.get(_ORIGIN)
+    if origin is None:
+        # It is the same for as long as the connection lasts.
+        origin = connection.info[_ORIGIN] = _origin(connection)
+    return Mark(origin=origin, number=_OLDEST.execute(connection).scalar_one())
+
+
+def _origin(connection: Connection) -> str:
     may_ask = func.has_function_privilege("pg_control_system()", "execute")
-    found, database, is_allowed = connection.execute(select(oldest, cast(func.current_database(), Text), may_ask)).one()
-    return Mark(origin=f"{_system(connection) if is_allowed else ''}/{database}", number=found)
+    database, is_allowed = connection.execute(select(cast(func.current_database(), Text), may_ask)).one()
+    return f"{_system(connection) if is_allowed else ''}/{database}"
 
 
 def _system(connection: Connection) -> str:
@@ -60,6 +68,9 @@ def _system(connection: Connection) -> str:
     return str(connection.scalars(_SYSTEM).one())
 
 
+_ORIGIN: Final = "origin"
+_LAST: Final = Prepared(select(arrivals.c.last))
+_OLDEST: Final = Prepared(select(cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)))
 _SYSTEM: Final = select(column("system_identifier", BigInteger)).select_from(
     func.pg_control_system().table_valued("system_identifier")
 )

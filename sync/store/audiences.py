@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Row, Text, bindparam, func, insert, select, update
 
 from sync.audience import Definition, Kind, guard_from_json, guard_to_json, schedule_from_json, schedule_to_json
 from sync.errors import NotFound
+from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences
+from sync.store.types import Instant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +66,7 @@ def standing(connection: Connection) -> tuple[Stored, ...]:
 
 def by_key(connection: Connection, key: str) -> Stored:
     """Return one definition, retired or not. Raises NotFound."""
-    row = connection.execute(select(audiences).where(audiences.c.key == key)).one_or_none()
+    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
     if row is None:
         raise NotFound(f"there is no audience or computed trait {key!r}; `personas-sync audiences` lists them")
     return _stored(row)
@@ -72,7 +74,7 @@ def by_key(connection: Connection, key: str) -> Stored:
 
 def locked(connection: Connection, id: int) -> Stored:
     """Return one definition, and keep every other writer away from it until the transaction ends."""
-    return _stored(connection.execute(select(audiences).where(audiences.c.id == id).with_for_update()).one())
+    return _stored(connection.execute(_LOCKED, {"id": id}).one())
 
 
 def hold(connection: Connection) -> None:
@@ -103,11 +105,13 @@ def retire(connection: Connection, id: int, at: datetime | None, now: datetime) 
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computed(connection: Connection, id: int, at: datetime, version: int, basis: str, slot: datetime | None) -> None:
-    """Remember the last run's instant, the version it computed, what it had seen, and the slot of the schedule it was for."""
-    values: dict[str, Any] = {"computed_at": at, "computed_version": version, "basis": basis}
-    values |= {} if slot is None else {"slot_at": slot}
-    connection.execute(update(audiences).where(audiences.c.id == id).values(values))
+def computed(connection: Connection, id: int, at: datetime, version: int, basis: str, members: int, slot: datetime | None) -> None:
+    """Remember the last run: its instant, the version it computed, what it had seen, how many are in or have a value, and its slot.
+
+    Without a slot of the schedule, the last that was taken stays.
+    """
+    values = {"which": id, "instant": at, "version": version, "seen": basis, "count": members, "slot": slot}
+    _COMPUTED.execute(connection, **values)
 
 
 def count_members(connection: Connection, id: int, members: int) -> None:
@@ -123,6 +127,22 @@ def take_slot(connection: Connection, id: int, slot: datetime) -> None:
 def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
     """Return the definitions of the given keys, or all that stand where none is given. Raises NotFound."""
     return tuple(by_key(connection, key) for key in dict.fromkeys(keys)) if keys else standing(connection)
+
+
+# Executed in every run, so they are written once.
+_BY_KEY: Final = select(audiences).where(audiences.c.key == bindparam("key"))
+_LOCKED: Final = select(audiences).where(audiences.c.id == bindparam("id")).with_for_update()
+_COMPUTED: Final = Prepared(
+    update(audiences)
+    .where(audiences.c.id == told("which", BigInteger()))
+    .values(
+        computed_at=told("instant", Instant()),
+        computed_version=told("version", Integer()),
+        basis=told("seen", Text()),
+        members=told("count", Integer()),
+        slot_at=func.coalesce(told("slot", Instant()), audiences.c.slot_at),
+    )
+)
 
 
 def _values(definition: Definition) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from sqlalchemy import (
 
 from sync.delivery import State
 from sync.membership import IN
-from sync.store import audiences as audiences_of_store
 from sync.store import dates, prepared, runs
 from sync.store.audiences import Stored
 from sync.store.dialect import upsert
@@ -70,6 +69,8 @@ def apply(
 ) -> Debt:
     """Record a difference: changes, ledger and the run's counts; return what the run has to tell.
 
+    How many are in now is written down with the audience, by who calls this.
+
     With `take_over` earlier runs end, and this one answers for whatever they left; without it they go on, and give up only the
     users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
     all that is true is owed again, and `false` to everybody who was ever in: that heals a destination that lost or kept too much.
@@ -80,7 +81,7 @@ def apply(
     if resync:
         _owe_everybody(connection, audience.id, run_id)
     left = debt(connection, audience.id) if take_over else told
-    runs.write_counts(
+    runs.write_found(
         connection,
         run_id,
         members=found.after,
@@ -89,7 +90,6 @@ def apply(
         changed=found.changed,
         owed=left.owed,
     )
-    audiences_of_store.count_members(connection, audience.id, found.after)
     if not left.owed:
         runs.close_if_settled(connection, [run_id], now)
     return left

@@ -9,28 +9,54 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, Select, func, insert, select, update
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
+from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, runs
+from sync.store.types import Instant
 
 _LEFT_OVER = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
 
 _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejected", "unknown", "held")
 
 
+# Executed in every run, so they are written once.
+_LAST: Final = Prepared(select(func.max(runs.c.id)).where(runs.c.audience_id == told("audience", BigInteger())))
+_OPENED: Final = Prepared(
+    insert(runs)
+    .values(
+        **dict.fromkeys(_COUNTS, 0),
+        audience_id=told("audience", BigInteger()),
+        at=told("instant", Instant()),
+        started_at=told("began", Instant()),
+        outcome=Outcome.DELIVERING.value,
+    )
+    .returning(runs.c.id)
+)
+_FOUND: Final = ("members", "entered", "exited", "changed", "owed")
+_COUNTED: Final = Prepared(
+    update(runs).where(runs.c.id == told("run", BigInteger())).values({name: told(f"its_{name}", Integer()) for name in _FOUND})
+)
+
+
 def open_run(connection: Connection, audience_id: int, at: datetime, now: datetime) -> int:
     """Begin a run and return its id."""
-    values = dict.fromkeys(_COUNTS, 0) | {"audience_id": audience_id, "at": at, "started_at": now}
-    return int(connection.scalars(insert(runs).values(**values, outcome=Outcome.DELIVERING.value).returning(runs.c.id)).one())
+    return int(_OPENED.execute(connection, audience=audience_id, instant=at, began=now).scalar_one())
 
 
 def write_counts(connection: Connection, run_id: int, **counts: int) -> None:
     """Set counts of a run."""
     connection.execute(update(runs).where(runs.c.id == run_id).values(**counts))
+
+
+def write_found(connection: Connection, run_id: int, *, members: int, entered: int, exited: int, changed: int, owed: int) -> None:
+    """Set what a run has found and has to tell."""
+    counts = {"members": members, "entered": entered, "exited": exited, "changed": changed, "owed": owed}
+    _COUNTED.execute(connection, run=run_id, **{f"its_{name}": count for name, count in counts.items()})
 
 
 def end(
@@ -84,7 +110,7 @@ def close(connection: Connection, run: Run, now: datetime) -> Run:
 
 def last(connection: Connection, audience_id: int) -> int | None:
     """Return the id of an audience's latest run, None before the first."""
-    latest: int | None = connection.scalars(select(func.max(runs.c.id)).where(runs.c.audience_id == audience_id)).one()
+    latest: int | None = _LAST.execute(connection, audience=audience_id).scalar_one()
     return latest
 
 
