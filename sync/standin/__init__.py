@@ -18,7 +18,7 @@ older than thirty days.
 from __future__ import annotations
 
 from sync.standin.faults import Fault
-from sync.standin.holdings import Counts
+from sync.standin.holdings import Counts, Taken
 from sync.standin.server import StandIn, run
 
-__all__ = ["Counts", "Fault", "StandIn", "run"]
+__all__ = ["Counts", "Fault", "StandIn", "Taken", "run"]

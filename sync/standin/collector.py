@@ -45,6 +45,7 @@ class Collector:
 
         `key` and `encoding` are the headers `X-Moesif-Application-Id` and `Content-Encoding`.
         """
+        arrived = time.monotonic()
         self._holdings.asked(lane)
         items: list[Json] = []
         refusal: Reply | None = None
@@ -56,28 +57,28 @@ class Collector:
             refusal = _refusal(401, "the application id is missing or unknown")
         fault = self._faults.next(lane, _subjects(items))
         if fault is None:
-            return refusal or self._take(lane, items)
-        return as_told(fault, refusal or self._take_as_told(fault, lane, items))
+            return refusal or self._take(lane, items, arrived)
+        return as_told(fault, refusal or self._take_as_told(fault, lane, items, arrived))
 
     def _knows(self, key: str | None) -> bool:
         return bool(key) if self._application_id is None else key == self._application_id
 
-    def _take(self, lane: str, items: list[Json]) -> Reply:
+    def _take(self, lane: str, items: list[Json], arrived: float) -> Reply:
         try:
-            self._holdings.take(lane, items)
+            self._holdings.take(lane, items, arrived)
         except Refused as refused:
             return _refusal(400, str(refused))
         return Reply(status=201, body=b"{}")
 
-    def _take_as_told(self, fault: Fault, lane: str, items: list[Json]) -> Reply:
+    def _take_as_told(self, fault: Fault, lane: str, items: list[Json], arrived: float) -> Reply:
         if fault.applied:
-            reply = self._take(lane, items)
+            reply = self._take(lane, items, arrived)
             time.sleep(fault.delay_seconds)
             return reply
         time.sleep(fault.delay_seconds)
         if fault.close == "before" or fault.status is not None:
             return Reply(status=fault.status or 503)
-        return self._take(lane, items)
+        return self._take(lane, items, arrived)
 
 
 class _Unreadable(Exception):

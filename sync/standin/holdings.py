@@ -9,6 +9,7 @@ are replaced whole, ids must be strings, and a null inside `metadata` is kept as
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,11 +43,23 @@ class Counts:
     """Of these: actions that were there already; users and companies that stood in one request twice."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """A batch that was taken: what it said, and when, by the monotonic clock."""
+
+    lane: str
+    documents: tuple[Document, ...]
+    arrived: float
+    taken: float
+
+
 class Holdings:
     """Users, companies and actions of one application. Safe to share among threads."""
 
-    def __init__(self, *, type_lock: bool = False) -> None:
+    def __init__(self, *, type_lock: bool = False, remember: bool = False) -> None:
+        """`remember` keeps every batch that is taken, in order, for whoever wants to look at how things came about."""
         self._type_lock = type_lock
+        self._remember = remember
         self._lock = threading.Lock()
         self.forget()
 
@@ -57,6 +70,7 @@ class Holdings:
             self._actions_without_id: list[Document] = []
             self._types: dict[tuple[str, ...], str] = {}
             self._counts = {lane: Counts() for lane in LANES}
+            self._history: list[Taken] = []
 
     def asked(self, lane: str) -> None:
         """Count a request."""
@@ -64,8 +78,8 @@ class Holdings:
             counts = self._counts[lane]
             self._counts[lane] = replace(counts, requests=counts.requests + 1)
 
-    def take(self, lane: str, items: Sequence[Json]) -> None:
-        """Take a batch, or raise Refused and take nothing."""
+    def take(self, lane: str, items: Sequence[Json], arrived: float | None = None) -> None:
+        """Take a batch that arrived at an instant of the monotonic clock (now), or raise Refused and take nothing."""
         documents = [_checked(lane, item) for item in items]
         with self._lock:
             if self._type_lock:
@@ -78,6 +92,9 @@ class Holdings:
                 rows=counts.rows + len(documents),
                 duplicates=counts.duplicates + duplicates,
             )
+            if self._remember:
+                now = time.monotonic()
+                self._history.append(Taken(lane=lane, documents=tuple(documents), arrived=arrived or now, taken=now))
 
     def delete_user(self, user_id: str, *, with_actions: bool) -> bool:
         """Delete a user, and what they did if that is asked for; False where there is no such user."""
@@ -106,6 +123,11 @@ class Holdings:
         """Return all actions; those with a transaction id first, each kind in order of arrival."""
         with self._lock:
             return [*self._by_id["actions"].values(), *self._actions_without_id]
+
+    def history(self) -> list[Taken]:
+        """Return every batch that was taken, in the order in which that was; empty unless it is to remember."""
+        with self._lock:
+            return [*self._history]
 
     def counts(self) -> dict[str, Counts]:
         """Return what has been asked, by lane."""

@@ -17,7 +17,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -29,15 +29,24 @@ from sync.errors import InputError
 from sync.json_value import Json, decode, encode
 from sync.standin.collector import BATCH_BYTES, Collector, Reply
 from sync.standin.faults import Fault, Faults, script
-from sync.standin.holdings import LANES, Counts, Document, Holdings
+from sync.standin.holdings import LANES, Counts, Document, Holdings, Taken
 from sync.standin.management import Management
 
 
 class StandIn:
     """A running stand-in. Made by `start`, ended by `stop` or by leaving the `with` block."""
 
-    def __init__(self, host: str, port: int, application_id: str | None, *, type_lock: bool, management_key: str | None) -> None:
-        self._holdings = Holdings(type_lock=type_lock)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        application_id: str | None,
+        *,
+        type_lock: bool,
+        remember: bool,
+        management_key: str | None,
+    ) -> None:
+        self._holdings = Holdings(type_lock=type_lock, remember=remember)
         self._faults = Faults()
         collector = Collector(self._holdings, self._faults, application_id)
         try:
@@ -56,14 +65,15 @@ class StandIn:
         *,
         host: str = "127.0.0.1",
         type_lock: bool = False,
+        remember: bool = False,
         management_key: str | None = None,
     ) -> StandIn:
         """Return a stand-in that listens, on any free port if it is 0. Raises InputError if it cannot.
 
         Without an application id, or a management key, it takes any. `type_lock` makes a metadata key keep its first JSON type,
-        as Moesif documents for actions and probably does for users.
+        as Moesif documents for actions and probably does for users; `remember` keeps every batch that is taken (`history`).
         """
-        standin = cls(host, port, application_id, type_lock=type_lock, management_key=management_key)
+        standin = cls(host, port, application_id, type_lock=type_lock, remember=remember, management_key=management_key)
         standin._thread.start()
         return standin
 
@@ -94,6 +104,15 @@ class StandIn:
     def actions(self) -> list[Document]:
         """Return all actions."""
         return self._holdings.actions()
+
+    def history(self) -> list[Taken]:
+        """Return every batch that was taken, in the order in which that was; empty unless it is to remember."""
+        return self._holdings.history()
+
+    @property
+    def under_way(self) -> int:
+        """How many requests have come and are not answered yet."""
+        return self._server.under_way
 
     @property
     def requests(self) -> dict[str, Counts]:
@@ -147,6 +166,7 @@ class _Server(ThreadingHTTPServer):
         self.collector = collector
         self.management = management
         self.opened = 0
+        self.under_way = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
@@ -172,6 +192,17 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             for connection in self._open:
                 _drop(connection)
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request as one that is under way."""
+        with self._lock:
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.under_way -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients that go away are part of what it is for."""
@@ -238,7 +269,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _collected(self, lane: str, body: bytes, *, batch: bool) -> Reply:
         key, encoding = self.headers.get("X-Moesif-Application-Id"), self.headers.get("Content-Encoding", "")
-        return self.server.collector.answer(lane, body, key=key, encoding=encoding, batch=batch)
+        with self.server.counted():
+            return self.server.collector.answer(lane, body, key=key, encoding=encoding, batch=batch)
 
     def _deleted(self, user_id: str) -> Reply:
         with_actions = parse_qs(self.path.partition("?")[2]).get("delete_events") == ["true"]

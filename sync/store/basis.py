@@ -66,12 +66,17 @@ def to_json(basis: Basis) -> str:
     return msgspec.json.encode(basis).decode()
 
 
+# Made once, before there are threads: two that were the first to decode at the same time have ended in a segmentation fault, for
+# msgspec works out what a type looks like when it is first asked.
+_decoder: Final = msgspec.json.Decoder(Basis)
+
+
 def from_json(text: str | None) -> Basis | None:
     """Read what `to_json` wrote; None where there is none, or one of another release."""
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text, type=Basis)
+        return _decoder.decode(text)
     except msgspec.DecodeError:
         # Not worth stopping for: the run looks at everyone and writes a new one.
         return None

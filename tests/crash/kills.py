@@ -1,0 +1,109 @@
+"""The loop: serve, let clients send, kill without warning at a random moment, and start again; then hold everything to the oracle.
+
+Used by the test with few kills, and by `python -m tests.night` with many.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import update
+
+from sync.standin import Fault, StandIn
+from sync.store import Store
+from sync.store.schema import leases
+from sync.store.types import EPOCH
+from tests.crash import oracle
+from tests.crash.life import Folder, Service
+from tests.crash.traffic import Traffic
+
+LONGEST_LIFE = 0.6
+"""Seconds between being ready and being killed."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a loop went through."""
+
+    kills: int
+    answered: int
+    requests: int
+    sent_twice: int
+
+
+def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed: int) -> Tally:
+    """Kill the service so many times while calls come in and leave; then let it end in peace, and check everything."""
+    dice = random.Random(seed)
+    with Traffic.of(3, seed, pause=0.02) as traffic:
+        for _ in range(kills):
+            service = folder.serve()
+            traffic.url = service.url
+            standin.misbehave(*bad_luck(dice))
+            time.sleep(dice.random() * LONGEST_LIFE)
+            service.kill()
+            oracle.stored_once(store, dict(traffic.answered))
+            let_leases_end(store, standin)
+        standin.behave()
+        service = folder.serve()
+        traffic.url = service.url
+        traffic.end()
+        settle(service, store)
+        service.stop()
+    hold_to_everything(folder, store, standin, traffic)
+    requests = sum(counts.requests for counts in standin.requests.values())
+    return Tally(kills, len(traffic.answered), requests, oracle.sent_twice(standin.history()))
+
+
+def bad_luck(dice: random.Random) -> list[Fault]:
+    """Choose what goes wrong at Moesif meanwhile: mostly nothing, or that the answer is late, is lost, or is a refusal."""
+    faults = [
+        Fault(delay_seconds=0.05),
+        Fault(applied=True, delay_seconds=0.05),
+        Fault(status=503),
+        Fault(close="before"),
+        Fault(close="after"),
+        Fault(close="midway"),
+    ]
+    return dice.sample(faults, dice.choice((0, 0, 1, 2)))
+
+
+def let_leases_end(store: Store, standin: StandIn) -> None:
+    """Let the time pass that the leases of one that died are held for: what was on its way arrives, and they run out."""
+    wait_until(lambda: standin.under_way == 0, "requests are on their way")
+    with store.writing() as connection:
+        connection.execute(update(leases).values(expires_at=EPOCH))
+
+
+def settle(service: Service, store: Store, seconds: float = 60) -> None:
+    """Wait until everything has been computed and delivered."""
+    wait_until(lambda: is_quiet(store), "something is owed", seconds)
+    assert service.process.is_alive()
+
+
+def is_quiet(store: Store) -> bool:
+    """Whether nothing is owed, and nothing becomes owed by a look at what is stored."""
+    try:
+        oracle.ledger(store)
+    except AssertionError:
+        return False
+    return oracle.nothing_is_queued(store) and oracle.everything_is_computed(store)
+
+
+def hold_to_everything(folder: Folder, store: Store, standin: StandIn, traffic: Traffic) -> None:
+    answered = traffic.answered
+    oracle.stored_exactly(store, answered)
+    oracle.runs_balance(store)
+    oracle.changes_lead_to_the_ledger(store)
+    oracle.moesif_holds(standin.users(), answered, oracle.ledger(store))
+    oracle.actions_are_there_once(standin.actions(), answered)
+    oracle.nothing_newer_was_overtaken(standin.history())
+    assert "Traceback" not in folder.log(), folder.log()[-5000:]
+
+
+def wait_until(condition: object, otherwise: str, seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < ends, otherwise
+        time.sleep(0.02)

@@ -1,0 +1,100 @@
+"""Clients that send calls as an SDK would that never gives up, and remember what they were answered."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+Calls = list[dict[str, Any]]
+
+
+@dataclass
+class Client:
+    """Sends calls about users of its own, one request after another; what is not answered 200 is sent again."""
+
+    name: str
+    users: int = 5
+    answered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Every call that was answered 200, by message id, in the order sent."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    _number: int = 0
+
+    def batch(self, dice: random.Random) -> Calls:
+        return [self._call(dice) for _ in range(dice.randint(1, 8))]
+
+    def _call(self, dice: random.Random) -> dict[str, Any]:
+        self._number += 1
+        user = f"{self.name}-{dice.randrange(self.users)}"
+        call = {"messageId": f"{self.name}:{self._number}", "userId": user}
+        if dice.random() < 0.5:
+            return call | {"type": "track", "event": "Order Completed", "properties": {"n": self._number}}
+        return call | {"type": "identify", "traits": {"n": self._number, "on": dice.random() < 0.5}}
+
+    def send(self, url: str, calls: Calls) -> bool:
+        """Post once; whether it was answered 200."""
+        try:
+            answer = requests.post(f"{url}/v1/batch", json={"batch": calls}, auth=("any", ""), timeout=30)
+        except requests.RequestException:
+            return False
+        self.statuses[answer.status_code] += 1
+        if answer.status_code != 200:
+            return False
+        self.answered |= {call["messageId"]: call for call in calls}
+        return True
+
+
+@dataclass
+class Traffic:
+    """Several clients at once, for as long as it is wanted; `url` may change under their feet."""
+
+    clients: list[Client]
+    url: str = ""
+    seed: int = 0
+    pause: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, number: int, seed: int, pause: float = 0.0) -> Traffic:
+        return cls([Client(f"c{index}") for index in range(number)], seed=seed, pause=pause)
+
+    def start(self) -> None:
+        self._threads = [threading.Thread(target=self._send, args=(client,)) for client in self.clients]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Begin nothing more, and return once everything that was begun has been answered 200."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in self._threads), "a call was never taken"
+
+    def __enter__(self) -> Traffic:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    @property
+    def answered(self) -> dict[str, dict[str, Any]]:
+        return {id: call for client in self.clients for id, call in client.answered.items()}
+
+    @property
+    def statuses(self) -> Counter[int]:
+        return sum((client.statuses for client in self.clients), Counter())
+
+    def _send(self, client: Client) -> None:
+        dice = random.Random(f"{self.seed}{client.name}")
+        while not self._stop.is_set():
+            calls = client.batch(dice)
+            while not client.send(self.url, calls):
+                time.sleep(0.01)
+            time.sleep(self.pause)
