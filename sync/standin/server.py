@@ -17,7 +17,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -110,9 +110,9 @@ class StandIn:
         return self._holdings.history()
 
     @property
-    def under_way(self) -> int:
-        """How many requests have come and are not answered yet."""
-        return self._server.under_way
+    def open_connections(self) -> int:
+        """How many connections are open: of a client that was killed, until all that it had sent has been read."""
+        return self._server.open
 
     @property
     def requests(self) -> dict[str, Counts]:
@@ -166,7 +166,6 @@ class _Server(ThreadingHTTPServer):
         self.collector = collector
         self.management = management
         self.opened = 0
-        self.under_way = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
@@ -193,16 +192,10 @@ class _Server(ThreadingHTTPServer):
             for connection in self._open:
                 _drop(connection)
 
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count a request as one that is under way."""
+    @property
+    def open(self) -> int:
         with self._lock:
-            self.under_way += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.under_way -= 1
+            return len(self._open)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients that go away are part of what it is for."""
@@ -269,8 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _collected(self, lane: str, body: bytes, *, batch: bool) -> Reply:
         key, encoding = self.headers.get("X-Moesif-Application-Id"), self.headers.get("Content-Encoding", "")
-        with self.server.counted():
-            return self.server.collector.answer(lane, body, key=key, encoding=encoding, batch=batch)
+        return self.server.collector.answer(lane, body, key=key, encoding=encoding, batch=batch)
 
     def _deleted(self, user_id: str) -> Reply:
         with_actions = parse_qs(self.path.partition("?")[2]).get("delete_events") == ["true"]
