@@ -135,7 +135,7 @@ def nothing_newer_was_overtaken(history: Sequence[Taken]) -> None:
             for key in metadata.keys() & {"n", "orders"}:
                 seen[str(document["user_id"]), key].append(metadata[key])
     for user_and_key, values in seen.items():
-        assert all(one <= other for one, other in pairwise(values)), (user_and_key, values)
+        assert all(one <= other for one, other in pairwise(values)), _around(history, *user_and_key)
 
 
 def sent_twice(history: Sequence[Taken]) -> int:
@@ -157,3 +157,14 @@ def everything_is_computed(store: Store) -> bool:
     with store.reading() as connection:
         counted = sum(int(value) for value in connection.scalars(select(m.value).where(m.audience_id == key)))
         return counted == connection.scalar(orders)
+
+
+def _around(history: Sequence[Taken], user: str, key: str) -> str:
+    """Say how a user's values came, for whoever has to find out why one was overtaken."""
+    lines = [
+        f"arrived {taken.arrived:.3f} taken {taken.taken:.3f} {document['metadata']}"
+        for taken in history
+        for document in (taken.documents if taken.lane == "users" else ())
+        if document["user_id"] == user and key in str(document.get("metadata"))
+    ]
+    return "\n".join([f"{user}, {key}:", *lines])
