@@ -13,15 +13,15 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 HEAD = """\
 # HTTP: watching and asking
 
-`serve` answers these beside what Segment's SDKs send. They want `SYNC_API_TOKEN`, as bearer token or as Basic user name; without that
-setting they are served on loopback only. There are no cookies, and no page of another site may read or change anything.
+`serve` answers these beside what Segment's SDKs send. They want `SYNC_API_TOKEN`, as bearer token or as Basic user name; without
+that setting they are served on loopback only. There are no cookies, and no page of another site may read or change anything.
 
 `/healthz` (alive) and `/readyz` (store, schema, a scheduler's heartbeat) want no token. `/metrics` is for Prometheus.
 `/api/openapi.json` describes everything below, and the tests hold it to what is served.
 
-An object is what the command of the same name prints with `--json`. A wrong parameter is answered 400 with what would be right, what is
-not there 404, and 503 with `Retry-After` while the store is away. A sync that is asked for runs in whichever process has the scheduler;
-the answer, 202, says where its outcome will be seen.
+An object is what the command of the same name prints with `--json`. A wrong parameter is answered 400 with what would be right,
+what is not there 404, and 503 with `Retry-After` while the store is away. A sync that is asked for runs in whichever process has
+the scheduler; the answer, 202, says where its outcome will be seen.
 
 | route | does | asked with |
 | --- | --- | --- |
