@@ -4,6 +4,8 @@
     databases.py   an empty store on SQLite or PostgreSQL, for as long as it is needed
     population.py  a shop's users and what they did, put into a store fast, and known beside it so that answers can be checked
     report.py      timings, what they must be, and both as JSON and as tables
+    pages.py       `python -m benchmarks report`: results → the page docs/benchmarks.md
+    plot.py        bars as SVG
     compute.py     the benchmark `compute`: what a run costs when nothing, something or everything changed
     by_hand.py     the SQL that somebody would write for the one audience of `compute`, to compare with
     looking.py     the part of `compute` that looks up one user, and one page of members

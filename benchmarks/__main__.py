@@ -11,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from benchmarks import compute, databases, delivery, ingest, peers, plans, start
-from benchmarks.machine import machine, versions
+from benchmarks import compute, databases, delivery, ingest, pages, peers, plans, start
+from benchmarks.machine import ROOT, machine, versions
+from benchmarks.peers import page
 from benchmarks.report import Report, Wrong
 from sync.app import system_clock
 
@@ -31,6 +32,9 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     if arguments.command == "list":
         _list(as_json=arguments.json)
+        return 0
+    if arguments.command == "report":
+        _report(arguments)
         return 0
     try:
         told, report = _run(arguments, shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if words is None else words)]))
@@ -59,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         module.add_flags(one)
         one.add_argument("--json", action="store_true", help="everything, for programs")
         one.add_argument("--into", metavar="FILE", type=Path, help="write everything to a file, too, for `report`")
+    report = commands.add_parser("report", help="write the page of results and its plots, from what `run --into` wrote")
+    report.add_argument("--results", metavar="FOLDER", type=Path, default=ROOT / "docs" / "benchmarks")
+    report.add_argument("--page", metavar="FILE", type=Path, default=ROOT / "docs" / "benchmarks.md")
     return parser
 
 
@@ -75,6 +82,11 @@ def _list(*, as_json: bool) -> None:
         print(json.dumps([{"name": name, "measures": _summary(module)} for name, module in BENCHMARKS.items()]))
     else:
         print(*(f"{name:<10}{_summary(module)}" for name, module in BENCHMARKS.items()), sep="\n")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    for written in pages.write(arguments.results, arguments.page, {"peers": page.show}):
+        print(written)
 
 
 def _run(arguments: argparse.Namespace, command: str) -> tuple[dict[str, Any], Report]:

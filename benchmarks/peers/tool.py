@@ -21,6 +21,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import text
 
+from benchmarks.databases import programs
 from benchmarks.machine import ROOT
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.processors import Server
@@ -28,7 +29,9 @@ from benchmarks.peers.standin import StandIn
 from benchmarks.peers.world import World
 from benchmarks.shop import AUDIENCE
 
-PATIENCE = 900.0
+_HERE: Final = Path(__file__).parent
+
+PATIENCE: Final = 900.0
 """Seconds after which a sync has failed."""
 
 
@@ -119,7 +122,9 @@ class Scheduled:
     def begin(self, setting: Setting) -> StandIn:
         self.end()
         shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.copytree(Path(__file__).with_name(self.name), self._folder)
+        shutil.copytree(_HERE / "sql", self._folder)
+        shutil.copytree(_HERE / self.name, self._folder, dirs_exist_ok=True)
+        self._unused = _size(self._folder)
         with self._world.store.writing() as connection:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {self.name} CASCADE"))
             connection.execute(text(f"CREATE SCHEMA {self.name}"))
@@ -139,7 +144,9 @@ class Scheduled:
         log.close()
 
     def finish(self) -> Cost:
-        self._process.wait(PATIENCE)
+        code = self._process.wait(PATIENCE)
+        if code:
+            print(f"{self.name} ended with {code}: {self._last_words()}", file=sys.stderr)
         server = self._server.seconds() - self._before
         told = json.loads((self._folder / "cost.json").read_text(encoding="utf-8"))
         return Cost(server_seconds=server, **told)
@@ -157,17 +164,22 @@ class Scheduled:
         self._process.wait()
 
     def mend(self) -> None:
-        """Nothing: the next sync tries again."""
+        """Do what the tool's folder has for that; by most nothing is done, since the next sync tries again."""
+        if (self._folder / "mend.sh").exists():
+            subprocess.run(["./mend.sh"], cwd=self._folder, env=self._environment(), check=False)
 
     def state_bytes(self) -> int:
         with self._world.store.reading() as connection:
             tables = connection.execute(text(_TABLE_BYTES), {"schema": self.name}).scalar_one()
-        return int(tables) + _size(self._folder) - _size(Path(__file__).with_name(self.name))
+        return int(tables) + _size(self._folder) - self._unused
 
     def end(self) -> None:
         if self._standin is not None:
             self._standin.stop()
             self._standin = None
+
+    def _last_words(self) -> str:
+        return (self._folder / "log").read_text(encoding="utf-8", errors="replace")[-300:]
 
     def _once(self) -> Cost:
         self.start()
@@ -181,8 +193,11 @@ class Scheduled:
             **kept,
             **{name: str(value) for name, value in setting.items() if value is not None},
             "HOME": str(self._folder),
-            "PATH": f"{self._python.folder}:{kept.get('PATH', '')}",
+            "PATH": f"{self._python.folder}:{programs() or ''}:{kept.get('PATH', '')}",
             "SHOP_URL": self._world.libpq_url(),
+            **self._world.libpq_environment(),
+            # A schema for each tool, so that none needs to name its own.
+            "PGOPTIONS": f"-c search_path={self.name}",
             "NOW": self._world.now.isoformat(),
             "MOESIF_URL": self._standin.url,
         }

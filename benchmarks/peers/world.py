@@ -61,6 +61,18 @@ class World:
         """Return the database's URL as everybody but SQLAlchemy understands it."""
         return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
+    def libpq_environment(self) -> dict[str, str]:
+        """Return the same as the variables that libpq reads."""
+        url = make_url(self.url)
+        told = {
+            "PGHOST": str(url.query.get("host") or url.host or ""),
+            "PGPORT": str(url.port or url.query.get("port") or 5432),
+            "PGUSER": url.username or "",
+            "PGPASSWORD": url.password or "",
+            "PGDATABASE": url.database or "",
+        }
+        return {name: value for name, value in told.items() if value}
+
     def members(self, at: datetime | None = None) -> frozenset[str]:
         return frozenset(f"user-{id}" for id in self._shop.purchases.members(at or self.now))
 
