@@ -75,7 +75,7 @@ class Ours:
     def begin(self, setting: Setting) -> StandIn:
         self.end()
         with self._world.store.writing() as connection:
-            connection.execute(text(f"TRUNCATE {', '.join(_TABLES)}"))
+            connection.execute(text(f"TRUNCATE {', '.join(_TABLES)} CASCADE"))
         self._setting, self._standin = setting, StandIn(AUDIENCE.key)
         self._standin.behave(latency=setting.latency)
         self._define(enabled=False)
