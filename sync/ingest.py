@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from sync.call import Call, Incoming
 from sync.delivery import Lane
-from sync.payload import Mapping, bodies, wanted
+from sync.payload import Mapping, addressed, wanted
 from sync.store import Store
 from sync.store.calls import Kept, Place, keep, owe, page, reject
 
@@ -77,4 +77,4 @@ def _replay_step(store: Store, span: Span, after: Place | None, mapping: Mapping
 
 def forwarded(call: Call, mapping: Mapping) -> tuple[tuple[Lane, str], ...]:
     """Return the lane and subject of each body that a call becomes at Moesif; none where it is not to be forwarded."""
-    return tuple((body.lane, body.subject) for body in bodies(call, mapping)) if wanted(call) else ()
+    return addressed(call, mapping) if wanted(call) else ()

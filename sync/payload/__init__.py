@@ -9,7 +9,7 @@ Knows both vocabularies, Segment's Spec and Moesif's API reference, and no more:
 
 from __future__ import annotations
 
-from sync.payload.bodies import Body, Mapping, bodies, transaction_id, wanted
+from sync.payload.bodies import Body, Mapping, addressed, bodies, transaction_id, wanted
 from sync.payload.membership import Computation, ComputationClass, membership_call, merge, telling
 from sync.payload.sizes import BATCH_BYTES, BATCH_ITEMS, ITEM_BYTES, size
 
@@ -21,6 +21,7 @@ __all__ = [
     "Computation",
     "ComputationClass",
     "Mapping",
+    "addressed",
     "bodies",
     "membership_call",
     "merge",

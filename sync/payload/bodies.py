@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -64,6 +64,15 @@ class Body:
     document: dict[str, Json]
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A body whose document is not written yet, since most who ask want to know only whom it is about."""
+
+    lane: Lane
+    subject: str
+    write: Callable[[], dict[str, Json]]
+
+
 def wanted(call: Call) -> bool:
     """Return whether the call's `integrations` let it go to Moesif.
 
@@ -81,8 +90,13 @@ def wanted(call: Call) -> bool:
 def bodies(call: Call, mapping: Mapping) -> tuple[Body, ...]:
     """Return what Moesif is to be told of a call, perhaps nothing. Whether it wants to be told at all: see `wanted`."""
     return tuple(
-        Body(lane=body.lane, subject=body.subject, document=_without_nulls(body.document)) for body in _bodies(call, mapping)
+        Body(lane=draft.lane, subject=draft.subject, document=_without_nulls(draft.write())) for draft in _drafts(call, mapping)
     )
+
+
+def addressed(call: Call, mapping: Mapping) -> tuple[tuple[Lane, str], ...]:
+    """Return the lane and subject of each of the bodies, without writing them."""
+    return tuple((draft.lane, draft.subject) for draft in _drafts(call, mapping))
 
 
 def transaction_id(message_id: str) -> str:
@@ -90,7 +104,7 @@ def transaction_id(message_id: str) -> str:
     return str(uuid.uuid5(_TRANSACTIONS, message_id))
 
 
-def _bodies(call: Call, mapping: Mapping) -> Iterator[Body]:
+def _drafts(call: Call, mapping: Mapping) -> Iterator[_Draft]:
     match call.type:
         case CallType.IDENTIFY:
             yield from _identify(call)
@@ -99,79 +113,91 @@ def _bodies(call: Call, mapping: Mapping) -> Iterator[Body]:
         case CallType.GROUP:
             yield from _group(call)
         case CallType.PAGE | CallType.SCREEN if mapping.forward_pages:
-            yield from _view(call, mapping)
+            yield from _action(call, mapping, lambda: _view(call))
         case CallType.ALIAS if mapping.forward_anonymous:
             yield from _alias(call)
 
 
-def _identify(call: Call) -> Iterator[Body]:
-    if not call.user_id:
-        return
-    yield _user(
-        call.user_id,
-        company_id=_id(_inside(call.properties.get("company"), "id")) or _company_in_context(call),
-        modified_time=_iso(call.timestamp),
-        ip_address=_text(call.context.get("ip")),
-        user_agent_string=_text(call.context.get("userAgent")),
-        campaign=_campaign(call),
-        metadata=_under_moesifs_names(_with_real_membership(call)),
-    )
+def _identify(call: Call) -> Iterator[_Draft]:
+    if call.user_id:
+        yield _user(call.user_id, lambda: _who(call))
 
 
-def _track(call: Call, mapping: Mapping) -> Iterator[Body]:
-    if not call.event:
+def _who(call: Call) -> dict[str, Json]:
+    return {
+        "company_id": _id(_inside(call.properties.get("company"), "id")) or _company_in_context(call),
+        "modified_time": _iso(call.timestamp),
+        "ip_address": _text(call.context.get("ip")),
+        "user_agent_string": _text(call.context.get("userAgent")),
+        "campaign": _campaign(call),
+        "metadata": _under_moesifs_names(_with_real_membership(call)),
+    }
+
+
+def _track(call: Call, mapping: Mapping) -> Iterator[_Draft]:
+    event = call.event
+    if not event:
         return
-    properties = _with_real_membership(call)
-    yield from _action(call, mapping, call.event, properties)
+    yield from _action(call, mapping, lambda: (event, _with_real_membership(call)))
     key = _audience_key(call)
-    if key is not None and call.user_id and isinstance(properties.get(key), bool):
+    value = None if key is None else _with_real_membership(call).get(key)
+    if key is not None and call.user_id and isinstance(value, bool):
         # "Audience Entered" alone would leave the profile without the flag that Moesif's cohorts filter on.
-        yield _user(call.user_id, modified_time=_iso(call.timestamp), metadata={key: properties[key]})
+        yield _user(call.user_id, lambda: {"modified_time": _iso(call.timestamp), "metadata": {key: value}})
 
 
-def _group(call: Call) -> Iterator[Body]:
-    if not call.group_id:
+def _group(call: Call) -> Iterator[_Draft]:
+    group_id = call.group_id
+    if not group_id:
         return
-    document: dict[str, Json] = {
+    yield _Draft(Lane.COMPANIES, group_id, lambda: _company(call))
+    if call.user_id:
+        yield _user(call.user_id, lambda: {"company_id": group_id})
+
+
+def _company(call: Call) -> dict[str, Json]:
+    return {
         "company_id": call.group_id,
         "company_domain": _company_domain(call),
         "modified_time": _iso(call.timestamp),
         "metadata": dict(call.properties),
     }
-    yield Body(lane=Lane.COMPANIES, subject=call.group_id, document=document)
-    if call.user_id:
-        yield _user(call.user_id, company_id=call.group_id)
 
 
-def _view(call: Call, mapping: Mapping) -> Iterator[Body]:
+def _view(call: Call) -> tuple[str, dict[str, Json]]:
     what, stored_name = ("Page", "page_name") if call.type is CallType.PAGE else ("Screen", "screen_name")
     properties = dict(call.properties)
     name = properties.pop(stored_name, None)
     if name is not None:
         properties["name"] = name
-    yield from _action(call, mapping, f"Viewed {what}", properties)
+    return f"Viewed {what}", properties
 
 
-def _alias(call: Call) -> Iterator[Body]:
+def _alias(call: Call) -> Iterator[_Draft]:
     """Join an anonymous id to a user.
 
     The call does not say whether `previousId` was anonymous. It was if it is the call's `anonymousId`, and it is taken to be
     if it is a UUID, as every SDK's anonymous ids are.
     """
-    if call.user_id and call.previous_id and (call.previous_id == call.anonymous_id or _is_uuid(call.previous_id)):
-        yield _user(call.user_id, anonymous_id=call.previous_id)
+    previous_id = call.previous_id
+    if call.user_id and previous_id and (previous_id == call.anonymous_id or _is_uuid(previous_id)):
+        yield _user(call.user_id, lambda: {"anonymous_id": previous_id})
 
 
-def _user(user_id: str, **fields: Json) -> Body:
-    return Body(lane=Lane.USERS, subject=user_id, document={"user_id": user_id, **fields})
+def _user(user_id: str, write: Callable[[], dict[str, Json]]) -> _Draft:
+    return _Draft(Lane.USERS, user_id, lambda: {"user_id": user_id, **write()})
 
 
-def _action(call: Call, mapping: Mapping, name: str, metadata: dict[str, Json]) -> Iterator[Body]:
-    """Yield the action, or nothing for somebody unknown. No `session_token`: Moesif would make one of whatever we sent."""
+def _action(call: Call, mapping: Mapping, write: Callable[[], tuple[str, dict[str, Json]]]) -> Iterator[_Draft]:
+    """Yield the action, of which name and metadata are written when asked for; nothing for somebody unknown."""
     anonymous_id = call.anonymous_id if mapping.forward_anonymous and not call.user_id else None
-    if not call.user_id and not anonymous_id:
-        return
-    document: dict[str, Json] = {
+    if call.user_id or anonymous_id:
+        yield _Draft(Lane.ACTIONS, call.user_id or "", lambda: _done(call, mapping, anonymous_id, *write()))
+
+
+def _done(call: Call, mapping: Mapping, anonymous_id: str | None, name: str, metadata: dict[str, Json]) -> dict[str, Json]:
+    """Write an action. No `session_token`: Moesif would make one of whatever we sent."""
+    return {
         "action_name": name,
         "user_id": call.user_id or None,
         "anonymous_id": anonymous_id,
@@ -186,7 +212,6 @@ def _action(call: Call, mapping: Mapping, name: str, metadata: dict[str, Json]) 
         },
         "metadata": metadata,
     }
-    yield Body(lane=Lane.ACTIONS, subject=call.user_id or "", document=document)
 
 
 def _under_moesifs_names(traits: dict[str, Json]) -> dict[str, Json]:

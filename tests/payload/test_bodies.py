@@ -12,7 +12,7 @@ import pytest
 
 from sync.call import Call, CallType, parse
 from sync.json_value import Json, decode
-from sync.payload import Body, Mapping, bodies, transaction_id, wanted
+from sync.payload import Body, Mapping, addressed, bodies, transaction_id, wanted
 
 FOLDER = Path(__file__).parents[1] / "golden" / "payload"
 ARRIVAL = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -40,6 +40,15 @@ def test_a_call_becomes_the_bodies_of_its_golden_file(stem: str, golden: Any) ->
     told = bodies(parse(given["call"], received_at=ARRIVAL), Mapping(**given.get("mapping", {})))
 
     golden.check(f"payload/{stem}.moesif.json", shown(told))
+
+
+@pytest.mark.parametrize("stem", sorted(path.name.removesuffix(".call.json") for path in FOLDER.glob("*.call.json")))
+@pytest.mark.parametrize("mapping", [Mapping(), Mapping(forward_pages=True, forward_anonymous=True)], ids=["", "everything"])
+def test_whom_the_bodies_are_about_is_the_same_whether_they_are_written_or_not(stem: str, mapping: Mapping) -> None:
+    given = json.loads((FOLDER / f"{stem}.call.json").read_text(encoding="utf-8"))["call"]
+    read = parse(given, received_at=ARRIVAL)
+
+    assert addressed(read, mapping) == tuple((body.lane, body.subject) for body in bodies(read, mapping))
 
 
 def test_no_body_of_a_golden_file_holds_a_null_anywhere() -> None:
