@@ -5,11 +5,14 @@ Knows bytes and Python values. Does not know calls, traits or limits; who reads 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Writable: TypeAlias = "Json | Sequence[Writable] | Mapping[str, Writable]"
+"""What is only read, to be written; lists and dicts all the same."""
 
 _decoder: Final = msgspec.json.Decoder()
 _encoder: Final = msgspec.json.Encoder()
@@ -31,7 +34,7 @@ def decode(data: bytes | str) -> Json:
     return value
 
 
-def encode(value: Json) -> str:
+def encode(value: Writable) -> str:
     """Write a value as compact JSON; the keys keep their order."""
     return _encoder.encode(value).decode()
 

@@ -30,8 +30,8 @@ class Profile:
     """When each trait was said, in microseconds since 1970."""
     changed: bool = False
     """Whether traits differ from what the store holds, be it only in when they were said."""
-    news: set[str] = field(default_factory=set)
-    """The traits whose value differs from what the store holds."""
+    news: dict[str, Json] = field(default_factory=dict)
+    """The traits whose value differs from what the store holds, with what it holds."""
 
     def learn(self, traits: Mapping[str, Json], at: int) -> None:
         """Take in what a call of the given instant says; of two statements with one instant the later to arrive wins."""
@@ -49,10 +49,10 @@ class Profile:
                 self._keep(key, value, other.traits_at[key], is_news=not same(self.traits.get(key), value))
 
     def _keep(self, key: str, value: Json, at: int, *, is_news: bool) -> None:
+        if is_news:
+            self.news.setdefault(key, self.traits.get(key))
         self.traits[key] = value
         self.traits_at[key] = at
-        if is_news:
-            self.news.add(key)
 
 
 def known(traits: Mapping[str, Json]) -> dict[str, Json]:

@@ -5,6 +5,7 @@ Knows what a date value is from `sync.language.values`. May list a date that no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -15,6 +16,12 @@ LONGEST_KEY: Final = 100
 """Longer keys are cut, so that an index can hold them; that two of them may then be one costs nothing but a look."""
 
 _SHORTEST: Final = len("2026-03-04")
+_MONTH_AND_DAY: Final = re.compile(r"-[0-9]{2}-[0-9]{2}")
+
+
+def may_hold_dates(text: str) -> bool:
+    """Whether there may be a date in JSON text: many times faster than to look at every value, and never wrong when it says no."""
+    return _MONTH_AND_DAY.search(text) is not None
 
 
 def dates_below(document: Mapping[str, Json]) -> Iterator[tuple[str, int]]:

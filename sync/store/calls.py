@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, insert, literal, select, tuple_
+from sqlalchemy import Connection, Row, insert, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
-from sync.store import arrivals, dates, suppressions
-from sync.store.profiles import People, portions
+from sync.store import arrivals, bulk, dates, suppressions
+from sync.store.profiles import People
 from sync.store.schema import calls, deliveries, rejected_calls
+from sync.store.types import to_micros, to_text
 
 Owed = Callable[[Call], Sequence[tuple[Lane, str]]]
 """What of a call is to be forwarded: a lane, and the user or company it is about (empty for an action)."""
@@ -110,9 +112,8 @@ def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed:
     arrival = arrivals.number(connection)
     placed = [(source, call, people.place(call)) for source, call in wanted]
     people.write(connection, now, arrival)
-    rows = [_row(source, call, people.resolve(profile).id, arrival) for source, call, profile in placed]
+    rows = [_row(source, call, people.id(profile), arrival) for source, call, profile in placed]
     _insert(connection, [call for _, call in wanted], rows, owed, now)
-    dates.add(connection, [found for row in rows for found in dates.of_call(row)])
     return len(wanted)
 
 
@@ -120,59 +121,62 @@ def _without_duplicates(connection: Connection, batch: Sequence[tuple[str, Call]
     first: dict[str, tuple[str, Call]] = {}
     for source, call in batch:
         first.setdefault(call.message_id, (source, call))
-    for some in portions(list(first)):
-        for known in connection.scalars(_known(some)).all():
-            del first[known]
+    stored = select(calls.c.message_id).where(bulk.among(connection, calls.c.message_id, first.keys()))
+    for known in connection.scalars(stored).all():
+        del first[known]
     return list(first.values())
 
 
-def _known(message_ids: Sequence[str]) -> Select[Any]:
-    return select(calls.c.message_id).where(calls.c.message_id.in_(message_ids))
+class _Row(NamedTuple):
+    """A row of `calls` but for its id, as it is written."""
+
+    message_id: str
+    source: str
+    type: str
+    profile_id: int
+    event: str | None
+    timestamp: int
+    received_at: int
+    user_id: str | None
+    anonymous_id: str | None
+    group_id: str | None
+    previous_id: str | None
+    properties: str
+    context: str
+    integrations: str
+    arrival: int
 
 
-def _row(source: str, call: Call, profile_id: int | None, arrival: int) -> dict[str, Any]:
-    return {
-        "message_id": call.message_id,
-        "source": source,
-        "type": call.type.value,
-        "profile_id": profile_id,
-        "event": call.event,
-        "timestamp": call.timestamp,
-        "received_at": call.received_at,
-        "user_id": call.user_id,
-        "anonymous_id": call.anonymous_id,
-        "group_id": call.group_id,
-        "previous_id": call.previous_id,
-        "properties": call.properties,
-        "context": call.context,
-        "integrations": call.integrations,
-        "arrival": arrival,
-    }
+def _row(source: str, call: Call, profile_id: int, arrival: int) -> _Row:
+    return _Row(
+        call.message_id,
+        source,
+        call.type.value,
+        profile_id,
+        call.event,
+        to_micros(call.timestamp),
+        to_micros(call.received_at),
+        call.user_id,
+        call.anonymous_id,
+        call.group_id,
+        call.previous_id,
+        to_text(call.properties),
+        to_text(call.context),
+        to_text(call.integrations),
+        arrival,
+    )
 
 
-def _insert(connection: Connection, batch: Sequence[Call], rows: list[dict[str, Any]], owed: Owed, now: datetime) -> None:
-    wanted = {call.message_id: owed(call) for call in batch}
-    if not any(wanted.values()):
-        connection.execute(insert(calls), rows)
-        return
-    statement = insert(calls).returning(calls.c.id, calls.c.message_id)
-    ids = {message_id: id for id, message_id in connection.execute(statement, rows)}
-    owe(connection, [(ids[id], lane, subject) for id, lanes in wanted.items() for lane, subject in lanes], now)
+def _insert(connection: Connection, batch: Sequence[Call], rows: Sequence[_Row], owed: Owed, now: datetime) -> None:
+    ids = bulk.new_ids(connection, calls, len(rows))
+    bulk.insert(connection, calls, (calls.c.id.name, *_Row._fields), [(id, *row) for id, row in zip(ids, rows, strict=True)])
+    owe(connection, [(id, lane, subject) for id, call in zip(ids, batch, strict=True) for lane, subject in owed(call)], now)
+    found = (dates.of_call(call, row.profile_id, row.properties, row.context) for call, row in zip(batch, rows, strict=True))
+    dates.add(connection, chain.from_iterable(found))
 
 
 def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime) -> None:
     """Queue (call id, lane, subject) for forwarding, in the order given."""
-    values = [
-        {
-            "call_id": call_id,
-            "lane": lane.value,
-            "subject": subject,
-            "state": State.OWED.value,
-            "attempts": 0,
-            "created_at": now,
-            "reason": None,
-        }
-        for call_id, lane, subject in rows
-    ]
-    if values:
-        connection.execute(insert(deliveries), values)
+    same = (State.OWED.value, 0, to_micros(now))
+    values = [(call_id, lane.value, subject, *same) for call_id, lane, subject in rows]
+    bulk.insert(connection, deliveries, ("call_id", "lane", "subject", "state", "attempts", "created_at"), values)

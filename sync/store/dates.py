@@ -6,17 +6,20 @@ costs a look at that user and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, FromClause, and_, bindparam, delete, literal, select, true
+from sqlalchemy import Connection, FromClause, delete, select, true, tuple_
 
+from sync.call import Call
 from sync.json_value import Json, decode
-from sync.language.dates import LONGEST_KEY, dates_below
+from sync.language.dates import LONGEST_KEY, dates_below, may_hold_dates
+from sync.store import bulk
 from sync.store.dialect import upsert
 from sync.store.schema import dates
 
-Found: TypeAlias = dict[str, Any]
+Found: TypeAlias = tuple[str, str, str, int, int]
+"""A row: place, event, key, instant in microseconds, profile id."""
 
 TRAIT: Final = "trait"
 PROPERTY: Final = "property"
@@ -26,38 +29,48 @@ COMPUTED: Final = "computed"
 
 AT_A_TIME: Final = 1000
 
-_NAMES: Final = ("place", "event", "key", "at", "profile_id")
+_TYPES: Final = {column.name: type(column.type) for column in dates.columns}
 
 
 def of_traits(profile_id: int, traits: Mapping[str, Json]) -> Iterator[Found]:
     """Yield the rows for the dates among a profile's traits."""
-    return (_row(TRAIT, "", date, profile_id) for date in dates_below(traits))
+    return ((TRAIT, "", key, at, profile_id) for key, at in dates_below(traits))
 
 
-def of_call(row: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the rows for the dates in a row of `calls`; none where the call is no event."""
-    if row["event"] is None:
+def of_call(call: Call, profile_id: int, properties: str, context: str) -> Iterator[Found]:
+    """Yield the rows for the dates in a call, of which two documents are given as text too; none where it is no event."""
+    if call.event is None:
         return
-    for place, document in ((PROPERTY, row["properties"]), (CONTEXT, row["context"])):
-        for date in dates_below(document):
-            yield _row(place, row["event"], date, row["profile_id"])
+    for place, document, text in ((PROPERTY, call.properties, properties), (CONTEXT, call.context, context)):
+        if may_hold_dates(text):
+            for key, at in dates_below(document):
+                yield place, call.event, key, at, profile_id
 
 
-def add(connection: Connection, found: Sequence[Found]) -> None:
+def add(connection: Connection, found: Iterable[Found]) -> None:
     """Keep rows; what is there already stays once."""
-    if found:
-        connection.execute(upsert(connection, dates).on_conflict_do_nothing(), sorted(found, key=_in_order))
+    rows = list(found)
+    if rows:
+        new = _given(connection, rows)
+        # Ordered, since two writers that insert the same rows in different orders would wait for each other for ever; and with a
+        # condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
+        ordered = select(*new.c).where(true()).order_by(*new.c)
+        connection.execute(upsert(connection, dates).from_select(list(_TYPES), ordered).on_conflict_do_nothing())
 
 
-def replace_traits(connection: Connection, changed: Sequence[tuple[int, Mapping[str, Json], set[str]]]) -> None:
-    """Take the dates anew of (profile id, traits, keys that changed)."""
-    gone = delete(dates).where(
-        dates.c.profile_id == bindparam("whose"), dates.c.place == TRAIT, dates.c.event == "", dates.c.key == bindparam("which")
-    )
-    keys = [{"whose": id, "which": key} for id, _, news in changed for key in sorted(news)]
-    if keys:
-        connection.execute(gone, keys)
-    add(connection, [row for id, traits, news in changed for row in of_traits(id, {key: traits[key] for key in news})])
+def replace_traits(connection: Connection, changed: Iterable[tuple[int, Mapping[str, Json], Mapping[str, Json]]]) -> None:
+    """Take the dates anew of (profile id, traits, what was kept before of those that changed)."""
+    gone: set[Found] = set()
+    come: list[Found] = []
+    for id, traits, before in changed:
+        come += of_traits(id, {key: traits[key] for key in before})
+        if held := {*of_traits(id, before)}:
+            # Keys that are cut may be one.
+            gone |= held.difference(of_traits(id, traits))
+    if gone:
+        old = _given(connection, gone)
+        connection.execute(delete(dates).where(tuple_(*dates.c).in_(select(*old.c))))
+    add(connection, come)
 
 
 def replace_values(connection: Connection, key: str, changed: FromClause, told: Mapping[str, str]) -> None:
@@ -71,22 +84,16 @@ def replace_values(connection: Connection, key: str, changed: FromClause, told: 
     likely = select(changed.c.profile_id, changed.c.value).where(changed.c.value.like("%-__-%"))
     for some in connection.execute(likely, told).partitions(AT_A_TIME):
         found = [(id, date) for id, value in some for date in dates_below({key: decode(value)})]
-        add(connection, [_row(COMPUTED, "", date, id) for id, date in found])
+        add(connection, [(COMPUTED, "", name, at, id) for id, (name, at) in found])
 
 
-def move(connection: Connection, loser: int, winner: int | None) -> None:
-    """Give the dates of an anonymous profile's calls to a user's; those of its traits went with the traits."""
-    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, literal(winner)]
-    # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
-    theirs = select(*columns).where(and_(dates.c.profile_id == loser, dates.c.place != TRAIT, true()))
-    connection.execute(upsert(connection, dates).from_select(list(_NAMES), theirs).on_conflict_do_nothing())
-    connection.execute(delete(dates).where(dates.c.profile_id == loser))
+def move(connection: Connection, moved: FromClause) -> None:
+    """Give the dates of calls of (loser, winner) to another profile; those of its traits went with the traits."""
+    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, moved.c.winner]
+    theirs = select(*columns).where(dates.c.profile_id == moved.c.loser, dates.c.place != TRAIT)
+    connection.execute(upsert(connection, dates).from_select(list(_TYPES), theirs).on_conflict_do_nothing())
+    connection.execute(delete(dates).where(dates.c.profile_id.in_(select(moved.c.loser))))
 
 
-def _row(place: str, event: str, date: tuple[str, int], profile_id: int) -> Found:
-    return {"place": place, "event": event, "key": date[0], "at": date[1], "profile_id": profile_id}
-
-
-def _in_order(row: Found) -> tuple[Any, ...]:
-    # Two writers that insert the same rows in different orders would wait for each other for ever.
-    return tuple(row[name] for name in _NAMES)
+def _given(connection: Connection, rows: Iterable[Found]) -> FromClause:
+    return bulk.given(connection, [dict(zip(_TYPES, row, strict=True)) for row in rows], _TYPES)

@@ -6,18 +6,18 @@ statements. The rules of identity are in `sync.profile`; here is only how to fin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Row, Select, Text, cast, delete, func, select, update
 
 from sync.call import Call, CallType
 from sync.profile import Profile
-from sync.store import dates
+from sync.store import bulk, dates
 from sync.store.schema import calls, identifiers, profiles
-from sync.store.types import to_micros
+from sync.store.types import to_micros, to_text
 
 ANONYMOUS_ID: Final = "anonymous_id"
 
@@ -55,21 +55,16 @@ class People:
             profile.learn(call.properties, to_micros(call.timestamp))
         return profile
 
-    def resolve(self, profile: Profile) -> Profile:
-        """Return the profile into which one was merged since its call was placed; itself where it was not."""
-        for loser, winner in self._merged:
-            if loser is profile:
-                return winner
-        return profile
+    def id(self, profile: Profile) -> int:
+        """Return the id of a profile, or of the one into which it was merged since its call was placed."""
+        return _id(next((winner for loser, winner in self._merged if loser is profile), profile))
 
     def write(self, connection: Connection, now: datetime, arrival: int) -> None:
         """Write new, changed and merged profiles, as of an arrival."""
         self._insert_new(connection, now, arrival)
         self._insert_identifiers(connection)
         self._update_changed(connection, arrival)
-        for loser, winner in self._merged:
-            if loser.id is not None:
-                _move(connection, loser.id, winner.id, arrival)
+        _move(connection, {loser.id: _id(winner) for loser, winner in self._merged if loser.id is not None}, arrival)
 
     def _user(self, user_id: str, anonymous_id: str | None) -> Profile:
         profile = self._by_user.get(user_id)
@@ -108,54 +103,53 @@ class People:
         self._by_anonymous[anonymous_id] = profile
         self._new_anonymous_ids.append(anonymous_id)
 
-    def _load_users(self, connection: Connection, user_ids: Iterable[str]) -> None:
-        for some in portions(sorted(user_ids)):
-            for row in connection.execute(select(profiles.c.id, profiles.c.user_id).where(profiles.c.user_id.in_(some))):
-                self._by_user[row.user_id] = Profile(id=row.id, user_id=row.user_id)
+    def _load_users(self, connection: Connection, user_ids: set[str]) -> None:
+        named = bulk.among(connection, profiles.c.user_id, user_ids)
+        for row in _rows(connection, user_ids, select(profiles.c.id, profiles.c.user_id).where(named)):
+            self._by_user[row.user_id] = Profile(id=row.id, user_id=row.user_id)
 
-    def _load_anonymous(self, connection: Connection, anonymous_ids: Iterable[str]) -> None:
+    def _load_anonymous(self, connection: Connection, anonymous_ids: set[str]) -> None:
         by_id = {profile.id: profile for profile in self._by_user.values()}
-        for some in portions(sorted(anonymous_ids)):
-            for row in connection.execute(_owners(some)):
-                owner = by_id.setdefault(row.id, Profile(id=row.id, user_id=row.user_id))
-                self._by_anonymous[row.value] = owner
+        joined = identifiers.join(profiles, profiles.c.id == identifiers.c.profile_id)
+        named = (identifiers.c.type == ANONYMOUS_ID) & bulk.among(connection, identifiers.c.value, anonymous_ids)
+        owners = select(profiles.c.id, profiles.c.user_id, identifiers.c.value).select_from(joined).where(named)
+        for row in _rows(connection, anonymous_ids, owners):
+            self._by_anonymous[row.value] = by_id.setdefault(row.id, Profile(id=row.id, user_id=row.user_id))
 
     def _load_traits(self, connection: Connection, user_ids: set[str | None], anonymous_ids: set[str]) -> None:
         learning = [self._by_user[id] for id in user_ids if id in self._by_user]
         learning += [self._by_anonymous[id] for id in anonymous_ids if id in self._by_anonymous]
-        by_id = {profile.id: profile for profile in learning}
-        for some in portions(sorted(id for id in by_id if id is not None)):
-            # In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
-            wanted = select(profiles).where(profiles.c.id.in_(some)).order_by(profiles.c.id).with_for_update()
-            for row in connection.execute(wanted):
-                by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
+        by_id = {_id(profile): profile for profile in learning}
+        # In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
+        theirs = select(profiles.c.id, profiles.c.traits, profiles.c.traits_at).order_by(profiles.c.id).with_for_update()
+        for row in _rows(connection, by_id, theirs.where(bulk.among(connection, profiles.c.id, by_id))):
+            by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
 
     def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> None:
         if not self._new:
             return
-        statement = insert(profiles).returning(profiles.c.id, sort_by_parameter_order=True)
-        same = {"created_at": now, "arrival": arrival, "traits_arrival": arrival}
-        rows = [{"user_id": made.user_id, "traits": made.traits, "traits_at": made.traits_at, **same} for made in self._new]
-        for profile, id in zip(self._new, connection.scalars(statement, rows), strict=True):
+        made = list(zip(bulk.new_ids(connection, profiles, len(self._new)), self._new, strict=True))
+        since = to_micros(now)
+        rows = [(id, one.user_id, to_text(one.traits), to_text(one.traits_at), since, arrival, arrival) for id, one in made]
+        bulk.insert(connection, profiles, _COLUMNS, rows)
+        for id, profile in made:
             profile.id, profile.changed = id, False
-        dates.add(connection, [row for made in self._new for row in dates.of_traits(_id(made), made.traits)])
+        dates.add(connection, [row for id, profile in made for row in dates.of_traits(id, profile.traits)])
 
     def _insert_identifiers(self, connection: Connection) -> None:
-        rows = [
-            {"type": ANONYMOUS_ID, "value": id, "profile_id": self._by_anonymous[id].id} for id in sorted(self._new_anonymous_ids)
-        ]
-        if rows:
-            connection.execute(insert(identifiers), rows)
+        rows = [(ANONYMOUS_ID, id, self._by_anonymous[id].id) for id in sorted(self._new_anonymous_ids)]
+        bulk.insert(connection, identifiers, ("type", "value", "profile_id"), rows)
 
     def _update_changed(self, connection: Connection, arrival: int) -> None:
         losers = {id(loser) for loser, _ in self._merged}
         everybody = {id(profile): profile for profile in (*self._by_user.values(), *self._by_anonymous.values())}
         changed = [profile for key, profile in everybody.items() if profile.changed and key not in losers]
-        for profile in sorted(changed, key=_id):
-            learned = {"traits_arrival": arrival} if profile.news else {}
-            statement = update(profiles).where(profiles.c.id == profile.id)
-            connection.execute(statement.values(traits=profile.traits, traits_at=profile.traits_at, **learned))
-        dates.replace_traits(connection, [(_id(profile), profile.traits, profile.news) for profile in changed if profile.news])
+        if changed:
+            _update(connection, changed, arrival)
+            dates.replace_traits(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
+
+
+_COLUMNS: Final = ("id", "user_id", "traits", "traits_at", "created_at", "arrival", "traits_arrival")
 
 
 def _id(profile: Profile) -> int:
@@ -179,16 +173,40 @@ def _linking(batch: Iterable[Call]) -> set[str]:
     return {id for call in batch if _teaches(call) for id in (call.anonymous_id, call.previous_id) if id}
 
 
-def _owners(anonymous_ids: Sequence[str]) -> Select[tuple[int, str | None, str]]:
-    joined = identifiers.join(profiles, profiles.c.id == identifiers.c.profile_id)
-    wanted = (identifiers.c.type == ANONYMOUS_ID) & identifiers.c.value.in_(anonymous_ids)
-    return select(profiles.c.id, profiles.c.user_id, identifiers.c.value).select_from(joined).where(wanted)
+def _rows(connection: Connection, named: Collection[object], statement: Select[Any]) -> Iterable[Row[Any]]:
+    """Return what a statement finds; where it names nobody, nothing is asked."""
+    return connection.execute(statement) if named else ()
 
 
-def _move(connection: Connection, loser: int, winner: int | None, arrival: int) -> None:
-    """Give everything of an anonymous profile to a user's; it has no memberships, which only users have."""
-    connection.execute(update(calls).where(calls.c.profile_id == loser).values(profile_id=winner))
-    connection.execute(update(identifiers).where(identifiers.c.profile_id == loser).values(profile_id=winner))
-    dates.move(connection, loser, winner)
-    connection.execute(delete(profiles).where(profiles.c.id == loser))
-    connection.execute(update(profiles).where(profiles.c.id == winner).values(arrival=arrival))
+def _update(connection: Connection, changed: Sequence[Profile], arrival: int) -> None:
+    """Write the traits of profiles that are there."""
+    rows = [
+        {
+            "id": _id(profile),
+            "traits": to_text(profile.traits),
+            "traits_at": to_text(profile.traits_at),
+            "learned": arrival if profile.news else None,
+        }
+        for profile in changed
+    ]
+    new = bulk.given(connection, rows, {"id": BigInteger, "traits": Text, "traits_at": Text, "learned": BigInteger})
+    values = {
+        "traits": cast(new.c.traits, profiles.c.traits.type),
+        "traits_at": cast(new.c.traits_at, profiles.c.traits_at.type),
+        "traits_arrival": func.coalesce(new.c.learned, profiles.c.traits_arrival),
+    }
+    connection.execute(update(profiles).where(profiles.c.id == new.c.id).values(values))
+
+
+def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> None:
+    """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have."""
+    if not winners:
+        return
+    rows = [{"loser": loser, "winner": winner} for loser, winner in winners.items()]
+    moved = bulk.given(connection, rows, {"loser": BigInteger, "winner": BigInteger})
+    for table in (calls, identifiers):
+        connection.execute(update(table).where(table.c.profile_id == moved.c.loser).values(profile_id=moved.c.winner))
+    dates.move(connection, moved)
+    connection.execute(delete(profiles).where(bulk.among(connection, profiles.c.id, winners.keys())))
+    won = bulk.among(connection, profiles.c.id, {*winners.values()})
+    connection.execute(update(profiles).where(won).values(arrival=arrival))

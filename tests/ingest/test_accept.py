@@ -142,11 +142,12 @@ def test_an_empty_batch_changes_nothing(store: Store) -> None:
 
 
 def test_a_failure_at_the_last_statement_leaves_nothing_of_the_batch(store: Store) -> None:
-    batch = [Incoming(source="web", calls=(identify("ann", {"a": 1}), track("ann", anonymous_id="x")), rejected=(rejected(),))]
+    said = (identify("ann", {"a": 1}), track("ann", anonymous_id="x", properties={"on": "2026-03-04"}))
+    batch = [Incoming(source="web", calls=said, rejected=(rejected(),))]
 
     @event.listens_for(store.engine, "before_cursor_execute")
     def fail(_connection, _cursor, statement, *_):
-        if statement.startswith("INSERT INTO deliveries"):
+        if statement.startswith("INSERT INTO dates"):
             raise RuntimeError("the machine stops here")
 
     with pytest.raises(RuntimeError):
