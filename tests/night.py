@@ -1,4 +1,4 @@
-"""The long runs of docs/reliability.md: the code of tests/crash, with as many repetitions as you have time for.
+"""The long runs: the code of tests/crash, with as many repetitions as you have time for.
 
 python -m tests.night --kills 1000 --database sqlite
 python -m tests.night --kills 1000 --database postgresql --seed 7

@@ -149,7 +149,9 @@ class LaneSender:
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
         first = claimed[: self._desk.batch_items] if mine else []
-        self._desk.put_back(connection, claimed[len(first) :])
+        if len(first) < len(claimed):
+            self._desk.put_back(connection, claimed[len(first) :])
+            self._places = Places()
         return first, pause if mine else None
 
     # ── writing down ─────────────────────────────────────────────────────────────────────────────────────────────────────

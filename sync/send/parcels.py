@@ -32,6 +32,8 @@ class Part:
 
     document: dict[str, Json]
     delivery_id: int | None = None
+    in_doubt: bool = False
+    """Whether Moesif may have taken the call already; that it did not take it again changes nothing about that."""
     update: debts.Update | None = None
 
 
@@ -124,7 +126,8 @@ class Desk:
                     queue.settle(connection, deliveries, State.UNKNOWN, reason)
                     debts.settle_back(connection, updates, State.UNKNOWN, reason)
                 case Later(reason=reason) | KeyRefused(reason=reason) | AllRefused(reason=reason):
-                    queue.settle(connection, deliveries, State.OWED, reason)
+                    for state, ids in _not_taken(parcels):
+                        queue.settle(connection, ids, state, reason)
                     debts.settle_back(connection, updates, State.OWED, reason)
 
     def put_back(self, connection: Connection, parcels: Iterable[Parcel]) -> None:
@@ -133,12 +136,13 @@ class Desk:
         if not several:
             return
         audiences.hold(connection)
-        queue.put_back(connection, [id for parcel in several for id in parcel.delivery_ids])
+        for state, ids in _not_taken(several):
+            queue.put_back(connection, ids, state)
         debts.put_back(connection, [update for parcel in several for update in parcel.updates])
 
     def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
         parts = [
-            (delivery.subject, Part(document=body.document, delivery_id=delivery.id))
+            (delivery.subject, Part(document=body.document, delivery_id=delivery.id, in_doubt=delivery.in_doubt))
             for delivery in deliveries
             for body in bodies(delivery.call, self.mapping)
             if body.lane is delivery.lane
@@ -183,6 +187,16 @@ class Desk:
             space_id=self.space_id,
         )
         return telling(computation, decode(update.value), at, self.mapping)
+
+
+def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:
+    """Return the state that forwarded calls go back to, and their ids: what was unknown before still is."""
+    parts = [part for parcel in parcels for part in parcel.parts]
+    found = [
+        (state, [part.delivery_id for part in parts if part.delivery_id is not None and part.in_doubt is in_doubt])
+        for state, in_doubt in ((State.OWED, False), (State.UNKNOWN, True))
+    ]
+    return [(state, ids) for state, ids in found if ids]
 
 
 def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:

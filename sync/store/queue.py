@@ -33,6 +33,8 @@ class Delivery:
     subject: str
     """The user or company it is about; empty for an action."""
     call: Call
+    in_doubt: bool
+    """Whether Moesif may have taken it already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,8 +91,10 @@ def claim(
 ) -> list[Delivery]:
     """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
 
-    Of one subject nothing is taken past a row that stays behind, so that order is kept. `on_the_way` are the ids of what is in a
-    request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that request has been answered.
+    Of one subject nothing is taken past a row that stays behind, so that order is kept; and what is unknown about one goes at once,
+    whatever the limit: Moesif may hold the newest of it, which an older one alone would overwrite. `on_the_way` are the ids of what
+    is in a request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that request has been
+    answered.
     """
     wanted.places.forget_if_old()
     unknown = _due(connection, State.UNKNOWN, wanted, busy, after=0)
@@ -99,11 +103,18 @@ def claim(
         owed = _due(connection, State.OWED, wanted, busy, after=0)
     ids = _free([*unknown, *owed], busy, on_the_way)[: wanted.limit]
     wanted.places.queue = _reached(owed, ids, wanted)
+    doubtful = {id for id, _ in unknown} | _as_doubtful(connection, wanted, {subject for id, subject in unknown if id in set(ids)})
+    ids = sorted({*ids, *(doubtful - {id for id, _ in unknown})})
     d = deliveries.c
     taken = update(deliveries).where(among(connection, d.id, ids), d.state.in_(_DUE))
     ids = list(connection.scalars(taken.values(state=State.SENDING.value, attempts=d.attempts + 1).returning(d.id)))
     found = connection.execute(_with_calls().where(among(connection, d.id, ids)).order_by(d.id)).all()
-    return [Delivery(id=row.delivery_id, lane=wanted.lane, subject=row.subject, call=from_row(row)) for row in found]
+    return [
+        Delivery(
+            id=row.delivery_id, lane=wanted.lane, subject=row.subject, call=from_row(row), in_doubt=row.delivery_id in doubtful
+        )
+        for row in found
+    ]
 
 
 def _due(connection: Connection, state: State, wanted: Wanted, busy: frozenset[str], *, after: int) -> list[tuple[int, str]]:
@@ -116,6 +127,16 @@ def _due(connection: Connection, state: State, wanted: Wanted, busy: frozenset[s
         .limit(wanted.limit + len(busy))
     )
     return [tuple(row) for row in connection.execute(statement.where(in_shares(connection, d.subject, wanted.shares))).all()]
+
+
+def _as_doubtful(connection: Connection, wanted: Wanted, subjects: set[str]) -> set[int]:
+    """Return the ids of all that is unknown about some subjects; nothing about actions, which have none."""
+    named = sorted(subjects - {""})
+    if not named:
+        return set()
+    d = deliveries.c
+    theirs = (d.lane == wanted.lane.value, d.state == State.UNKNOWN.value, among(connection, d.subject, named))
+    return set(connection.scalars(select(d.id).where(*theirs)))
 
 
 def _free(due: Sequence[tuple[int, str]], busy: frozenset[str], on_the_way: frozenset[int]) -> list[int]:
@@ -142,10 +163,10 @@ def settle(connection: Connection, ids: Sequence[int], state: State, reason: str
     connection.execute(on_the_way.values(state=state.value, reason=reason))
 
 
-def put_back(connection: Connection, ids: Sequence[int]) -> None:
-    """Owe again what was claimed and never sent: that was no attempt."""
+def put_back(connection: Connection, ids: Sequence[int], state: State = State.OWED) -> None:
+    """Put what was claimed and never sent into the state in which it was: that was no attempt."""
     claimed = update(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING))
-    connection.execute(claimed.values(state=State.OWED.value, attempts=deliveries.c.attempts - 1))
+    connection.execute(claimed.values(state=state.value, attempts=deliveries.c.attempts - 1))
 
 
 def abandon(connection: Connection, reason: str, shares: frozenset[int] | None = None) -> None:

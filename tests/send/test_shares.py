@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State
+from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.send.breaker import KEY_PAUSE
 from sync.send.lane import STUBBORN
 from sync.send.right import SENDING, names
@@ -243,6 +243,32 @@ def test_a_row_that_was_put_back_is_sent_before_anything_newer_about_its_user(st
     road.drain()
 
     assert told.users == {f"u{user}": {"n": 63 + user} for user in range(7)}
+
+
+def test_all_that_is_unknown_about_a_user_is_claimed_at_once_whatever_the_limit(store: Store) -> None:
+    keep(store, *(identify(f"u{number % 3}", {"n": number}) for number in range(9)), forward=True)
+    with store.writing() as connection:
+        everything = queue.claim(connection, queue.Wanted(lane=Lane.USERS, limit=9))
+        queue.settle(connection, [one.id for one in everything], State.UNKNOWN, "no answer")
+        claimed = queue.claim(connection, queue.Wanted(lane=Lane.USERS, limit=2))
+
+    assert [one.call.properties["n"] for one in claimed] == [0, 1, 3, 4, 6, 7]
+    assert all(one.in_doubt for one in claimed)
+
+
+def test_what_is_unknown_stays_so_until_it_is_accepted(store: Store, fake_road, told) -> None:
+    keep(store, identify("ann", {"n": 1}), forward=True)
+    answers = iter([Unknown(reason="no answer"), Later(reason="503"), Accepted()])
+    told.answer = lambda lane, documents: next(answers)
+    road, states = fake_road.over(), []
+
+    for _ in range(3):
+        road.drain(0.0)
+        road.clock.advance(minutes=20)
+        with store.reading() as connection:
+            states.append(queue.states(connection))
+
+    assert states == [{("users", "unknown"): 1}, {("users", "unknown"): 1}, {}]
 
 
 def test_claims_go_on_where_the_last_one_ended_and_come_back_for_what_is_behind(store: Store, fake_road) -> None:
