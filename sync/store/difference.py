@@ -79,13 +79,13 @@ def of_everyone(connection: Connection, audience: Stored, filling: Prepared, now
 
 
 def of_concerned(
-    connection: Connection, audience: Stored, computation: Computation, now: int, told: Mapping[str, int]
+    connection: Connection, audience: Stored, computation: Computation, now: int, told: Mapping[str, int], few: int = FEW
 ) -> Difference:
     """Compare what is computed of those whom something happened to with the ledger; of the others nothing has changed.
 
     `told` is where the stretches lie in which they are to be searched.
     """
-    ids = _few(connection, computation, told)
+    ids = _at_most(few, connection, computation, told)
     if ids is None:
         return _of_many(connection, audience, computation, now, told)
     return _of_listed(connection, audience, computation, now, listed.ids(ids)) if ids else of_nobody(audience)
@@ -146,15 +146,15 @@ def _of(audience_id: int) -> ColumnElement[bool]:
     return memberships.c.audience_id == audience_id
 
 
-def _few(connection: Connection, computation: Computation, told: Mapping[str, int]) -> list[int] | None:
-    """Return the ids of those concerned; None where there are many."""
+def _at_most(few: int, connection: Connection, computation: Computation, told: Mapping[str, int]) -> list[int] | None:
+    """Return the ids of those concerned; None where they are more than a few."""
     found: set[int] = set()
     for search in computation.searches:
-        ids = search.execute(connection, most=FEW + 1, **told).scalars().all()
-        if len(ids) > FEW:
+        ids = search.execute(connection, most=few + 1, **told).scalars().all()
+        if len(ids) > few:
             return None
         found.update(ids)
-    return sorted(found) if len(found) <= FEW else None
+    return sorted(found) if len(found) <= few else None
 
 
 def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:

@@ -1,0 +1,64 @@
+"""What a run finds is the same whether the users concerned are listed, being few, or stand in a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.compute import compute
+from sync.language.parse import parse_audience, parse_computed_trait
+from sync.store import Store, basis, difference
+from sync.store.computation import Computation
+from sync.store.difference import Difference
+from sync.store.types import to_micros
+from tests.make import after, again, audience, computed_trait, keep, standing_clock, track
+
+RECENT = "event('Order Completed').within(30 days).count() >= 1"
+LAST = "event('Order Completed').within(30 days).last(property('sku'))"
+
+
+def happens(store: Store) -> None:
+    """Let some enter, some leave, some stay, and some be looked at in vain."""
+    keep(store, *(track(f"u{number}", at=after(days=5), properties={"sku": f"s{number}"}) for number in range(2, 6)))
+    keep(store, *(track(f"v{number}", "Viewed", at=after(days=5)) for number in range(3)))
+
+
+def told_of(found: Difference) -> tuple[int, int, int, int]:
+    return found.before, found.entered, found.exited, found.changed
+
+
+@pytest.mark.parametrize(
+    ("make", "query", "parse"), [(audience, RECENT, parse_audience), (computed_trait, LAST, parse_computed_trait)]
+)
+def test_few_and_many_users_give_the_same_difference(store: Store, make, query: str, parse) -> None:
+    keep(store, *(track(f"u{number}", at=after(days=-20), properties={"sku": "s0"}) for number in range(4)))
+    stored = make(store, query=query)
+    compute(store, stored, after(), standing_clock())
+    happens(store)
+    stored, at, computation = again(store, stored), after(days=15), Computation.of(parse(query), {})
+
+    with store.reading() as connection:
+        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
+        between = computation.candidates.between(then, now, stored.computed_at, at)
+        few, digests = [], []
+        for most in (1000, 0):
+            found = difference.of_concerned(connection, stored, computation, to_micros(at), between, few=most)
+            few.append((found.rows is difference.LISTED_PAIRS, told_of(found)))
+            digests.append(difference.digest(connection, found))
+
+    assert [is_listed for is_listed, _ in few] == [True, False]
+    assert few[0][1] == few[1][1] == (4, 2, 2, 6 if make is computed_trait else 4)
+    assert digests[0] == digests[1]
+
+
+def test_nobody_concerned_is_no_difference(store: Store) -> None:
+    keep(store, track("ann"))
+    stored = audience(store, query=RECENT)
+    compute(store, stored, after(), standing_clock())
+    stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
+
+    with store.reading() as connection:
+        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
+        between = computation.candidates.between(then, now, stored.computed_at, after(days=1))
+        found = difference.of_concerned(connection, stored, computation, to_micros(after(days=1)), between)
+
+    assert (found.rows, told_of(found)) == (None, (1, 0, 0, 0))
