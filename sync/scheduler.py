@@ -190,6 +190,16 @@ class Scheduler:
             self._apscheduler.remove_job(key)
 
 
+class _Slots(IntervalTrigger):  # type: ignore[misc] # APScheduler carries no types.
+    """Fires at the slots. APScheduler's own counts on from when it fired last, which is any time at all after a start."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        # Nor does it make up for what was missed, one by one: a run takes the latest slot only.
+        at = now if previous_fire_time is None else max(now, previous_fire_time + timedelta(microseconds=1))
+        following: datetime | None = super().get_next_fire_time(None, at)
+        return following
+
+
 def latest_slot(schedule: Schedule, now: datetime) -> datetime | None:
     """Return the last slot at or before an instant; None where there is none."""
     match schedule:
@@ -216,7 +226,7 @@ def trigger_of(schedule: Schedule) -> CronTrigger | IntervalTrigger | None:
     """Return APScheduler's trigger for a schedule; None for one that only people start."""
     match schedule:
         case Every(interval):
-            return IntervalTrigger(seconds=interval.total_seconds(), start_date=EPOCH, timezone=UTC)
+            return _Slots(seconds=interval.total_seconds(), start_date=EPOCH, timezone=UTC)
         case Cron(expression, timezone):
             return CronTrigger(**cron_fields(expression), timezone=timezone)
         case Manual():

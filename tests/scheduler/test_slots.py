@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.audience import Cron, Every, Manual, Schedule
-from sync.scheduler import latest_slot, next_slot
+from sync.scheduler import latest_slot, next_slot, trigger_of
 
 
 def instant(text: str) -> datetime:
@@ -126,3 +126,19 @@ def test_the_next_slot_is_the_latest_one_when_its_time_has_come_and_not_before(s
     assert latest <= now < following
     assert latest_slot(schedule, following) == following
     assert latest_slot(schedule, following - timedelta(microseconds=1)) == latest
+
+
+def test_after_a_start_between_two_slots_it_wakes_at_the_slot_and_not_an_interval_later() -> None:
+    started = instant("2026-03-04T09:07Z")
+    trigger = trigger_of(Every(timedelta(minutes=15)))
+
+    assert trigger is not None
+    assert trigger.get_next_fire_time(started, started) == instant("2026-03-04T09:15Z")
+    assert trigger.get_next_fire_time(instant("2026-03-04T09:15Z"), instant("2026-03-04T09:15Z")) == instant("2026-03-04T09:30Z")
+
+
+def test_what_was_missed_for_months_is_one_waking() -> None:
+    trigger = trigger_of(Every(timedelta(seconds=1)))
+
+    assert trigger is not None
+    assert trigger.get_next_fire_time(instant("2026-03-04T09:00Z"), instant("2026-11-25T12:00Z")) == instant("2026-11-25T12:00Z")
