@@ -108,9 +108,10 @@ class Stage:
         self._several("expiry only", times, lambda: self._world.pass_by(0, users))
 
     def nothing(self, times: int) -> None:
-        self._world.into_a_lull(timedelta(seconds=times + 3))
+        self._world.into_a_lull(timedelta(seconds=times + 4))
         for player in self._players:
             player.sync()
+        self._world.refresh()
         for player in self._players:
             player.standin.count_anew()
             before = player.members
