@@ -102,6 +102,12 @@ def test_events_can_be_chosen(ann: Any, query: str, number: int) -> None:
     assert len(ann.get(f"{PROFILES}/user_id:ann/events?{query}").json()["data"]) == number
 
 
+def test_an_end_in_the_first_days_of_the_calendar_has_no_events_before_it(ann) -> None:
+    answer = ann.get(f"{PROFILES}/user_id:ann/events?end=0001-01-01T00:04:00Z")
+
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
+
+
 def test_metadata_says_by_which_calls_somebody_was_seen(ann: Any) -> None:
     found = ann.get(f"{PROFILES}/user_id:ann/metadata").json()
 

@@ -21,7 +21,7 @@ from sync.store import ledger, people
 from sync.store.calls import Place
 from sync.store.lookup import Connection
 from sync.store.people import Profile, Span
-from sync.store.types import from_micros, to_micros
+from sync.store.types import EPOCH, from_micros, to_micros
 from sync.web.api.parameters import InvalidParameter
 from sync.web.api.program import Program
 
@@ -92,7 +92,8 @@ def events(
     now = program.clock()
     until = end or now + timedelta(microseconds=1)
     span = Span(
-        since=start or until - DAYS,
+        # No call is of before 1970, and no day of before the year 1.
+        since=start or max(until, EPOCH + DAYS) - DAYS,
         until=until,
         include=include,
         exclude=exclude,
