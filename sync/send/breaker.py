@@ -34,9 +34,10 @@ Failure = Later | Unknown | KeyRefused | AllRefused
 class Breaker:
     """One lane's."""
 
-    def __init__(self, lane: Lane, clock: Callable[[], datetime]) -> None:
+    def __init__(self, lane: Lane, clock: Callable[[], datetime], draw: Callable[[], float]) -> None:
         self._lane = lane
         self._clock = clock
+        self._draw = draw
         self.is_probing = False
         """Whether this process has the one request on its way."""
 
@@ -70,7 +71,9 @@ class Breaker:
     def _pause(self, connection: Connection, worst: Failure, known: dict[Lane, Pause], failures: int, *, late: bool) -> None:
         refused = isinstance(worst, KeyRefused)
         asked = worst.after if isinstance(worst, Later) else None
-        until = self._clock() + (KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked))
+        until = self._clock() + (
+            KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked, self._draw)
+        )
         log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason)
         for lane in Lane if refused else (self._lane,):
             before = known.get(lane)

@@ -62,7 +62,7 @@ class LaneSender:
         self._connections = connections
         self._right = right
         self._drain = drain
-        self._breaker = Breaker(lane, desk.clock)
+        self._breaker = Breaker(lane, desk.clock, desk.draw)
         self._division = Division()
         self._places = Places()
         self._ready: list[list[Parcel]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,8 @@ class Desk:
     clock: Callable[[], datetime]
     batch_items: int = BATCH_ITEMS
     batch_bytes: int = BATCH_BYTES
+    draw: Callable[[], float] = random.random
+    """Where the jitter of waits comes from: evenly from 0 to 1."""
 
     def is_waiting(self, connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
         """Whether anything is due on a lane, or, if that is asked too, on the way; changes nothing."""

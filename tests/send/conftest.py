@@ -16,6 +16,7 @@ from sync.json_value import Json
 from sync.moesif import Collector, Limits
 from sync.payload import Mapping
 from sync.send import Desk, Drain, Sender
+from sync.send.parcels import Destination
 from sync.standin import StandIn
 from sync.store import Store
 from tests.make import NOW
@@ -86,6 +87,12 @@ class Road:
         return replace(self, desk=replace(self.desk, **changed))
 
 
+def road_to(destination: Destination, store: Store, clock: MovedClock) -> Road:
+    """Waits are a fifth of their longest: never so short that a pause is over before a test has looked."""
+    desk = Desk(store=store, destination=destination, mapping=Mapping(), space_id="space", clock=clock, draw=lambda: 0.2)
+    return Road(store, desk, clock)
+
+
 @pytest.fixture
 def moved_clock() -> MovedClock:
     return MovedClock(NOW)
@@ -107,9 +114,7 @@ def collector(standin: StandIn, moved_clock: MovedClock) -> Iterator[Collector]:
 @pytest.fixture
 def road(store: Store, collector: Collector, moved_clock: MovedClock) -> Road:
     """Lead to the stand-in."""
-    return Road(
-        store, Desk(store=store, destination=collector, mapping=Mapping(), space_id="space", clock=moved_clock), moved_clock
-    )
+    return road_to(collector, store, moved_clock)
 
 
 @pytest.fixture
@@ -120,4 +125,4 @@ def told() -> Told:
 @pytest.fixture
 def fake_road(store: Store, told: Told, moved_clock: MovedClock) -> Road:
     """Lead to a destination in this process."""
-    return Road(store, Desk(store=store, destination=told, mapping=Mapping(), space_id="space", clock=moved_clock), moved_clock)
+    return road_to(told, store, moved_clock)
