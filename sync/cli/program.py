@@ -34,6 +34,7 @@ from sync.cli import (
     processes,
     purging,
     syncing,
+    types,
 )
 from sync.cli.help import Commands, Listing, OneCommand, epilog
 from sync.cli.output import note
@@ -148,6 +149,15 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
                         "personas-sync deliveries retry --reason '400 Bad Request'",
                     ),
                 ),
+            ),
+            lists=True,
+        ),
+        Group(
+            "types",
+            "The JSON types that Moesif holds metadata keys to; alone, the same as `types list`.",
+            (
+                Command("list", types.listing, ("personas-sync types", "personas-sync types --lane users --json")),
+                Command("forget", types.forget, ("personas-sync types forget users address.zip",)),
             ),
             lists=True,
         ),

@@ -6,13 +6,14 @@ Claiming and settling are short transactions; none is open while a request is on
 its share of the users: it holds leases that are longer than any request can take, so that a request of a holder that died is over
 before another begins, and nothing older arrives after something newer. Within the process nobody is in two requests at once.
 
-    right.py     the leases: taken, renewed, shared with those who come, given back
-    parcels.py   what is due, as items of requests
-    exchange.py  a batch of items → an outcome for each
-    lane.py      the loop of one lane
-    breaker.py   when a lane waits, and how it begins again
-    drain.py     how long to go on, and what has been done
-    pace.py      no more requests a second than the user allows
+    right.py        the leases: taken, renewed, shared with those who come, given back
+    parcels.py      what is due, as items of requests
+    known_types.py  the JSON types that Moesif holds metadata keys to
+    exchange.py     a batch of items → an outcome for each
+    lane.py         the loop of one lane
+    breaker.py      when a lane waits, and how it begins again
+    drain.py        how long to go on, and what has been done
+    pace.py         no more requests a second than the user allows
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected
+from sync.errors import Unreachable
 from sync.payload import ITEM_BYTES, size
 from sync.send.parcels import Desk, Parcel
 
@@ -45,7 +46,7 @@ class Exchange:
     def send(self, parcels: Sequence[Parcel]) -> list[Result]:
         """Return what became of each parcel. Parts of a parcel may have different fates; each then has a parcel of its own."""
         results: list[Result] = []
-        for batch in self._batches(parcels, results):
+        for batch in self._batches(self._without_clashes(parcels, results), results):
             results += self._deliver(batch)
         verdict = self._stopped_by
         if isinstance(verdict, AllRefused):
@@ -53,13 +54,26 @@ class Exchange:
             return [(parcel, verdict if isinstance(outcome, Rejected) else outcome) for parcel, outcome in results]
         return results
 
+    def _without_clashes(self, parcels: Sequence[Parcel], refused: list[Result]) -> list[Parcel]:
+        """Return the parcels whose metadata keys have the types that Moesif holds them to."""
+        try:
+            clashes = self._desk.types.clashes(self._desk.store, self._lane, [parcel.document for parcel in parcels])
+        except Unreachable as error:
+            refused += self._told(list(parcels), Later(reason=f"the types of metadata keys cannot be looked up: {error}"))
+            return []
+        for parcel, clash in zip(parcels, clashes, strict=True):
+            if clash is not None:
+                refused += self._apart(parcel) or [(parcel, Rejected(reason=str(clash)))]
+        return [parcel for parcel, clash in zip(parcels, clashes, strict=True) if clash is None]
+
     def _batches(self, parcels: Sequence[Parcel], refused: list[Result]) -> Iterator[list[Parcel]]:
         batch: list[Parcel] = []
         room = self._desk.batch_bytes
         for parcel in parcels:
             needed = size(parcel.document) + 1
             if needed > ITEM_BYTES:
-                refused += self._too_large(parcel)
+                too_large = Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes")
+                refused += self._apart(parcel) or [(parcel, too_large)]
                 continue
             if batch and (needed > room or len(batch) >= self._desk.batch_items):
                 yield batch
@@ -69,11 +83,9 @@ class Exchange:
         if batch:
             yield batch
 
-    def _too_large(self, parcel: Parcel) -> list[Result]:
-        if len(parcel.parts) > 1:
-            # One at a time: a user must not stand in one batch twice.
-            return [result for part in parcel.apart() for result in self.send([part])]
-        return [(parcel, Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes"))]
+    def _apart(self, parcel: Parcel) -> list[Result]:
+        """Send the parts of a parcel one at a time, since a user must not stand in one batch twice; nothing where there is one."""
+        return [result for part in parcel.apart() for result in self.send([part])] if len(parcel.parts) > 1 else []
 
     def _deliver(self, batch: list[Parcel]) -> list[Result]:
         outcome = self._stopped_by or self._post(batch)

@@ -180,6 +180,8 @@ class LaneSender:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
                 self._desk.settle(connection, results)
+                answers = ((parcel.document, outcome) for parcel, outcome in results)
+                self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
                 tallies.add(connection, Counter((self.lane, name_of(outcome)) for outcome in outcomes))
                 self._breaker.note(connection, outcomes)
                 if is_bad:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.json_value import Json, decode
 from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, merge, telling
+from sync.send.known_types import KnownTypes
 from sync.store import Store, audiences, debts, queue
 from sync.store.queue import Places
 
@@ -84,6 +85,8 @@ class Desk:
     batch_bytes: int = BATCH_BYTES
     draw: Callable[[], float] = random.random
     """Where the jitter of waits comes from: evenly from 0 to 1."""
+    types: KnownTypes = field(default_factory=KnownTypes)
+    """The types that metadata keys must have."""
 
     def is_waiting(self, connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
         """Whether anything is due on a lane, or, if that is asked too, on the way; changes nothing."""

@@ -321,6 +321,16 @@ lanes: Final = Table(
     Column("failures", Integer, nullable=False),
 )
 
+# The JSON type that each metadata key was accepted with first: see `sync.store.metadata_types`.
+metadata_types: Final = Table(
+    "metadata_types",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
 leases: Final = Table(
     "leases",
     metadata,

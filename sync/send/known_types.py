@@ -1,0 +1,91 @@
+"""Which types metadata keys must have, as this process remembers them, so that a clash is found before anything is sent.
+
+The store has the types of what was accepted, for all processes. A key that is not remembered with the type that it has is looked
+up there, all such keys of a claim in one statement; what is remembered is forgotten after a while, because somebody may take a type
+out of the store. A key that nobody has had accepted yet is held to the type with which it goes out first, until the answer comes.
+Two processes that send a new key at the same time with two types find no clash: the store keeps the one that is written down first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from sync.delivery import Accepted, Lane, Outcome
+from sync.json_value import Json
+from sync.payload import Clash, fits, typed_keys, weighed
+from sync.store import Store, metadata_types
+
+REMEMBERED: Final = 30.0
+"""Seconds."""
+
+MOST: Final = 100_000
+"""Keys. There are more only where ids were made keys; then each claim looks up its own."""
+
+Document = Mapping[str, Json]
+
+
+class KnownTypes:
+    """The types of the keys of all lanes. Safe to share among threads."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._since = monotonic()
+        self._known: dict[Lane, dict[str, str]] = defaultdict(dict)
+        self._new: dict[Lane, dict[str, str]] = defaultdict(dict)
+        """Keys that nobody has had accepted yet, with the types with which they went out."""
+
+    def clashes(self, store: Store, lane: Lane, documents: Sequence[Document]) -> list[Clash | None]:
+        """Return for each document what is wrong with it. Raises Unreachable where the store must be asked and cannot be."""
+        known = self._remembered(lane)
+        odd = {number: document for number, document in enumerate(documents) if not fits(document, known)}
+        if odd:
+            self._look_up(store, lane, known, odd.values())
+        with self._lock:
+            found = {number: self._weigh(lane, known, document) for number, document in odd.items()}
+        return [found.get(number) for number in range(len(documents))]
+
+    def answered(self, connection: Connection, lane: Lane, answers: Iterable[tuple[Document, Outcome]], now: datetime) -> None:
+        """Keep the types of new keys that Moesif took; those of the others bind nobody. Free where no new key was on its way."""
+        accepted: dict[str, str] = {}
+        with self._lock:
+            new = self._new[lane]
+            for document, outcome in answers if new else ():
+                for key in [key for key, found in typed_keys(document) if new.get(key) == found]:
+                    found = new.pop(key, None)
+                    if found is not None and isinstance(outcome, Accepted):
+                        accepted[key] = found
+        metadata_types.learn(connection, lane, accepted, now)
+
+    def _weigh(self, lane: Lane, known: dict[str, str], document: Document) -> Clash | None:
+        new = self._new[lane]
+        found = weighed(document, ChainMap(new, known))
+        if isinstance(found, Clash):
+            return found
+        new.update(found)
+        return None
+
+    def _remembered(self, lane: Lane) -> dict[str, str]:
+        with self._lock:
+            if self._monotonic() - self._since > REMEMBERED or len(self._known[lane]) > MOST:
+                self._known.clear()
+                # By now every answer has come; what is left is of requests that nobody will settle.
+                self._new.clear()
+                self._since = self._monotonic()
+            return self._known[lane]
+
+    def _look_up(self, store: Store, lane: Lane, known: dict[str, str], documents: Iterable[Document]) -> None:
+        keys = {key for document in documents for key, found in typed_keys(document) if known.get(key) != found}
+        with store.reading() as connection:
+            found = metadata_types.known(connection, lane, keys)
+        with self._lock:
+            for key in keys:
+                known.pop(key, None)
+            known.update(found)

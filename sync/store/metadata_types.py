@@ -1,0 +1,53 @@
+"""The JSON types that Moesif holds metadata keys to: of each lane's keys, the one that was accepted first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, or_, select
+
+from sync.delivery import Lane
+from sync.store.dialect import among, upsert
+from sync.store.schema import metadata_types
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyType:
+    """A key, dotted where it lies within objects, and its type."""
+
+    lane: Lane
+    key: str
+    type: str
+    since: datetime
+
+
+def known(connection: Connection, lane: Lane, keys: Collection[str]) -> dict[str, str]:
+    """Return the types of those keys that have one."""
+    m = metadata_types.c
+    found = select(m.key, m.type).where(m.lane == lane.value, among(connection, m.key, keys))
+    return dict(connection.execute(found).all())
+
+
+def learn(connection: Connection, lane: Lane, types: Mapping[str, str], now: datetime) -> None:
+    """Keep the types of keys that have none yet."""
+    # In one order, so that two writers never wait for each other.
+    rows = [{"lane": lane.value, "key": key, "type": type, "since": now} for key, type in sorted(types.items())]
+    if rows:
+        connection.execute(upsert(connection, metadata_types).on_conflict_do_nothing(), rows)
+
+
+def listed(connection: Connection, lane: Lane | None = None) -> list[KeyType]:
+    """Return all keys, of one lane or of all, in order."""
+    m = metadata_types.c
+    statement = select(metadata_types).order_by(m.lane, m.key)
+    rows = connection.execute(statement if lane is None else statement.where(m.lane == lane.value))
+    return [KeyType(lane=Lane(row.lane), key=row.key, type=row.type, since=row.since) for row in rows]
+
+
+def forget(connection: Connection, lane: Lane, key: str) -> int:
+    """Hold a key, and what lies within it, to no type any more; return how many keys had one."""
+    m = metadata_types.c
+    within = m.key.startswith(f"{key}.", autoescape=True)
+    return connection.execute(delete(metadata_types).where(m.lane == lane.value, or_(m.key == key, within))).rowcount
