@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from sync.audience import Definition
 from sync.compute import traits_read
@@ -20,9 +21,13 @@ from sync.purge import shortfall
 from sync.send import Desk, Sender
 from sync.send.pace import Paced
 from sync.settings import Settings
+from sync.spool import Spool
 from sync.store import Store
 
 Clock = Callable[[], datetime]
+
+SPOOL_AFTER: Final = 2.0
+"""Seconds that calls wait for the store where there is a spool: less than any SDK waits for an answer."""
 
 
 def system_clock() -> datetime:
@@ -50,6 +55,23 @@ class App:
         """Make the road to Moesif. Raises SettingsError where there is no key."""
         with self.collector() as collector:
             yield Sender(desk=self._desk(collector), owner=self.owner, connections=self.settings.moesif_connections)
+
+    @contextmanager
+    def spooled(self) -> Iterator[tuple[Store, Spool | None]]:
+        """Open what calls are kept in: the store, and the spool before it where one is wanted; the store is waited for less then.
+
+        Raises SettingsError where the spool cannot be used.
+        """
+        folder = self.settings.spool
+        if folder is None:
+            yield self.store, None
+            return
+        hurried = Store.at(self.settings.database_url, SPOOL_AFTER)
+        try:
+            with Spool(folder, self.settings.spool_megabytes * 1024 * 1024) as spool:
+                yield hurried, spool
+        finally:
+            hurried.close()
 
     def collector(self) -> Collector:
         """Make the client of Moesif's collector; close it after use. Raises SettingsError where there is no key."""

@@ -23,11 +23,13 @@ from sync.apply import apply
 from sync.call import Incoming
 from sync.errors import InputError, SettingsError, SyncError
 from sync.ingest import accept
+from sync.json_value import Json
 from sync.purge import Retention, purge, require_room
 from sync.scheduler import HEARTBEAT, STALE, Scheduler, next_slot
 from sync.send import Sender
 from sync.settings import is_loopback
-from sync.store import audiences, leases
+from sync.spool import Spool
+from sync.store import Store, audiences, leases
 from sync.store.figures import Figures, figures
 from sync.web import Access, Api, ApiRoute, Door, Health, Metrics, Program, Server, create_app, metrics_route
 
@@ -83,14 +85,15 @@ def load_definitions(app: App) -> bool:
     return bool(changes)
 
 
-def health(app: App) -> Health:
-    """Whether the store is there, its schema is ours, and a scheduler's heart beats somewhere."""
+def health(app: App, spool: Spool | None) -> Health:
+    """Whether the store is there, its schema is ours, and a scheduler's heart beats somewhere; and what lies in the spool."""
+    spooled: dict[str, Json] = {} if spool is None else {"spooled_calls": spool.lying.calls}
     try:
         app.store.require_current_schema()
         beats = _beats(app)
     except SyncError:
-        return Health(ready=False, facts={"store": "not usable"})
-    return Health(ready=beats, facts={"store": "ok", "scheduler": "ok" if beats else "no heartbeat"})
+        return Health(ready=False, facts={"store": "not usable", **spooled})
+    return Health(ready=beats, facts={"store": "ok", "scheduler": "ok" if beats else "no heartbeat", **spooled})
 
 
 def _beats(app: App) -> bool:
@@ -114,18 +117,19 @@ def _require_room(app: App) -> None:
     require_room([one.definition for one in standing], Retention.of(app.settings))
 
 
-def http_app(app: App, wake: Callable[[], None]) -> Starlette:
-    """Make the HTTP application; `wake` is called whenever something may be owed."""
+def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | None) -> Starlette:
+    """Make the HTTP application; `wake` is called whenever something may be owed. Calls go to `store`, through a spool if any."""
     settings = app.settings
-    metrics = Metrics(lambda: _figures(app), app.clock)
+    metrics = Metrics(lambda: _figures(app), app.clock, None if spool is None else lambda: spool.lying)
 
     def keep(batch: Sequence[Incoming]) -> None:
-        kept = accept(app.store, batch, app.mapping, app.clock())
+        kept = accept(store, batch, app.mapping, app.clock())
         refused = sum(len(incoming.rejected) for incoming in batch)
         metrics.took_in(accepted=kept.accepted, duplicate=kept.duplicate, rejected=refused, suppressed=kept.suppressed)
         wake()
 
-    door = Door(accept=keep, clock=app.clock, health=lambda: health(app), sources=settings.write_keys)
+    take = keep if spool is None else spool.before(keep)
+    door = Door(accept=take, clock=app.clock, health=lambda: health(app, spool), sources=settings.write_keys)
     access = Access(settings.api_token, on_loopback=is_loopback(settings.host))
     program = Program(
         store=app.store,
@@ -141,8 +145,9 @@ def http_app(app: App, wake: Callable[[], None]) -> Starlette:
 
 def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
     settings = app.settings
-    server = Server(http_app(app, wake.set), host=settings.host, port=settings.port)
-    server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"))
+    with app.spooled() as (store, spool):
+        server = Server(http_app(app, wake.set, store, spool), host=settings.host, port=settings.port)
+        server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"))
 
 
 def _figures(app: App) -> Figures:

@@ -78,6 +78,7 @@ def _examined() -> Iterator[Finding]:
             usable = finding.state is not State.FAULT
             yield finding
         yield _definitions(app)
+        yield _spool(given)
         yield from _moesif(app, given)
         if usable:
             yield _clock(app)
@@ -123,6 +124,30 @@ def _definitions(app: App) -> Finding:
     except InputError as error:
         return _fault("definitions", str(error).replace("\n", " "), "personas-sync definitions check lists every fault", error)
     return Finding(name="definitions", state=State.OK, message=f"{count(len(found), 'definition')} in {path}")
+
+
+def _spool(given: Settings) -> Finding:
+    """Look whether calls wait in files, of a process that serves or of one that died."""
+    from sync.spool import SET_ASIDE, look
+
+    folder = given.spool
+    if folder is None:
+        advice = "SYNC_SPOOL names a folder for calls that come while the store is away; without it their senders are told 503"
+        return Finding(name="spool", state=State.OK, message="none", advice=advice)
+    try:
+        found = look(folder)
+    except OSError as error:
+        wrong = SettingsError(f"SYNC_SPOOL: {folder} cannot be read: {error.strerror}")
+        return _fault("spool", str(wrong), "name a folder that serve may read and write", wrong)
+    if found.set_aside:
+        advice = "they are no longer tried; look into that file, and remove it when nothing in it is wanted any more"
+        message = f"{count(found.set_aside, 'request')} could not be read or stored and lie in {folder / SET_ASIDE}"
+        return Finding(name="spool", state=State.WARN, message=message, advice=advice)
+    if found.bytes:
+        advice = "serve puts them into the store as soon as it can; is it running, and is the store up?"
+        since = f" since {shown_at(found.since)}" if found.since else ""
+        return Finding(name="spool", state=State.WARN, message=f"{count(found.calls, 'call')} in {folder}{since}", advice=advice)
+    return Finding(name="spool", state=State.OK, message=f"{folder} is empty")
 
 
 def _moesif(app: App, given: Settings) -> Iterator[Finding]:

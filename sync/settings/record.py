@@ -47,6 +47,9 @@ class Settings:
     moesif_connections: int
     moesif_rate: float | None
     """Requests per second."""
+    spool: Path | None
+    """None has no spool."""
+    spool_megabytes: int
     retain_events: timedelta | None
     """None keeps them for ever, as with the next two."""
     retain_changes: timedelta | None

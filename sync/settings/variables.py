@@ -151,6 +151,21 @@ VARIABLES: Final = (
         example="10",
     ),
     Variable(
+        name="SYNC_SPOOL",
+        meaning=(
+            "A folder of this process's own, on a disk that outlives it, into which serve writes calls while the store is away, "
+            "and answers them 200. Without it they are answered 503, and SDKs that give up lose them."
+        ),
+        read=values.path,
+        example="spool",
+    ),
+    Variable(
+        name="SYNC_SPOOL_MEGABYTES",
+        default="1024",
+        meaning="How much that folder may hold, at most; what is beyond is answered 503.",
+        read=values.whole(1, 1_000_000),
+    ),
+    Variable(
         name="SYNC_RETAIN_EVENTS",
         meaning=(
             "How long calls are kept, by their timestamps, such as 400 days; traits stay. No definition may look back farther. "

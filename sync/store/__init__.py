@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceE
 
 from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
 from sync.store import migrate
-from sync.store.engine import open_engine
+from sync.store.engine import BUSY_SECONDS, open_engine
 
 TRIES: Final = 8
 
@@ -67,9 +67,12 @@ class Store:
     engine: Engine = field(repr=False)
 
     @classmethod
-    def at(cls, url: str) -> Self:
-        """Open the store at a database URL. Nothing is connected until the first transaction."""
-        return cls(open_engine(url))
+    def at(cls, url: str, patience: float = BUSY_SECONDS) -> Self:
+        """Open the store at a database URL. Nothing is connected until the first transaction.
+
+        `patience` is how many seconds to wait for a store that is away or locked.
+        """
+        return cls(open_engine(url, patience))
 
     @property
     def name(self) -> str:

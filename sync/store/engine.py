@@ -19,38 +19,56 @@ from sync.json_value import decode
 from sync.store.sqlite_functions import register
 from sync.store.types import to_text
 
-BUSY_SECONDS: Final = 10
-"""How long a writer waits for another process to let go of a SQLite file."""
+BUSY_SECONDS: Final = 10.0
+"""How long a writer waits for another process to let go of a SQLite file, and anybody for a connection to PostgreSQL."""
 
 OLDEST_SQLITE: Final = (3, 38, 0)
 """The first with the `->` operators and JSON functions built in."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, patience: float = BUSY_SECONDS) -> Engine:
     """Return an engine for `sqlite:///…` or `postgresql+psycopg://…`; nothing is connected yet.
 
-    Errors of the engine never show bound values: those are people's data.
+    `patience` is how many seconds to wait for a connection, and for a file or, if it is less than usual, a row that another process
+    has locked. Errors of the engine never show bound values: those are people's data.
     """
     parsed = make_url(url)
-    return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    return _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience)
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, patience: float) -> Engine:
     if find_spec("psycopg") is None:
         raise SettingsError("SYNC_DATABASE_URL: PostgreSQL needs its driver: python -m pip install 'personas-sync[postgres]'")
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=10,
         json_serializer=to_text,
         json_deserializer=decode,
-        connect_args={"connect_timeout": 10, "application_name": "personas-sync"},
+        connect_args={"connect_timeout": round(patience), "application_name": "personas-sync"},
     )
+    if patience < BUSY_SECONDS:
+        _hurry(engine, round(patience * 1000))
+    return engine
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+def _hurry(engine: Engine, milliseconds: int) -> None:
+    """Let no connection wait longer than that for a lock, or for a server that has fallen silent."""
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options["tcp_user_timeout"] = milliseconds
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        # Not among the options of the connection: a pooler between would refuse those.
+        connection.execute(f"SET lock_timeout = {milliseconds}")
+        connection.commit()
+
+
+def _sqlite(url: URL, patience: float) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def opened(connection: sqlite3.Connection, _record: Any) -> None:

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from sync import __version__
 from sync.delivery import Lane, State
 from sync.errors import SyncError
+from sync.spool import Lying
 from sync.store.figures import Figures, LastRun
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -35,8 +36,10 @@ _STATES: Final = (State.OWED, State.SENDING, State.UNKNOWN, State.REJECTED)
 class Metrics:
     """Everything there is to be told by one process."""
 
-    def __init__(self, figures: Callable[[], Figures], clock: Callable[[], datetime]) -> None:
-        """`figures` reads the store, and raises SyncError where it is away."""
+    def __init__(
+        self, figures: Callable[[], Figures], clock: Callable[[], datetime], lying: Callable[[], Lying] | None = None
+    ) -> None:
+        """`figures` reads the store, and raises SyncError where it is away; `lying` looks into the spool, where there is one."""
         self._registry = CollectorRegistry()
         Info("personas_sync", "What runs here.", registry=self._registry).info({"version": __version__})
         ProcessCollector(registry=self._registry)
@@ -45,6 +48,8 @@ class Metrics:
         for result in ("accepted", "duplicate", "rejected", "suppressed"):
             self._calls.labels(result)
         self._registry.register(_OfStore(figures, clock))
+        if lying is not None:
+            self._registry.register(_OfSpool(lying, clock))
 
     def took_in(self, *, accepted: int, duplicate: int, rejected: int, suppressed: int) -> None:
         """Count calls."""
@@ -82,6 +87,29 @@ class _OfStore(Collector):
         yield from _lanes(figures)
         yield from _heart(figures, self._clock())
         yield from _of_runs(figures.last_runs)
+
+
+class _OfSpool(Collector):
+    """Says what lies in this process's spool."""
+
+    def __init__(self, lying: Callable[[], Lying], clock: Callable[[], datetime]) -> None:
+        self._lying = lying
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._lying()
+        yield GaugeMetricFamily("personas_sync_spooled_calls", "Calls that wait in files for the store.", value=found.calls)
+        yield GaugeMetricFamily("personas_sync_spool_bytes", "The size of those files.", value=found.bytes)
+        yield GaugeMetricFamily(
+            "personas_sync_oldest_spooled_seconds",
+            "How long the oldest has waited; 0: none.",
+            value=_seconds(found.since, self._clock()),
+        )
+        yield GaugeMetricFamily(
+            "personas_sync_spool_set_aside",
+            "Requests that could not be read or stored; a person has to look.",
+            value=found.set_aside,
+        )
 
 
 def _owed(figures: Figures, now: datetime) -> Iterator[Metric]:

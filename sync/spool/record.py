@@ -1,0 +1,64 @@
+"""A record: what one request brought, as a line that can be checked.
+
+    9a8b7c6d 2 {"source":"web","calls":[…],"rejected":[…]}
+    CRC-32   │ JSON, in which no line break can stand
+             └ how many calls, rejected ones included
+
+A line that a dying process did not finish has no end; one that was damaged has another checksum.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from sync.call import Call, CallType, Incoming, RejectedCall
+from sync.json_value import decode
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Damaged(ValueError):
+    """A line is not what was written."""
+
+
+def line_of(incoming: Incoming) -> bytes:
+    """Write what a request brought as a line, its end included."""
+    body = b"%d %b" % (len(incoming.calls) + len(incoming.rejected), _encode(incoming))
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def read_line(line: bytes) -> Incoming:
+    """Read a line without its end. Raises Damaged."""
+    sum, _, body = line.partition(b" ")
+    if sum != b"%08x" % zlib.crc32(body):
+        raise Damaged("the checksum is another")
+    found: Any = decode(body.partition(b" ")[2])
+    return Incoming(
+        source=found["source"],
+        calls=tuple(_call(call) for call in found["calls"]),
+        rejected=tuple(_refused(refused) for refused in found["rejected"]),
+    )
+
+
+def calls_in(line: bytes) -> int:
+    """Return how many calls a line says it has, unchecked; 0 where it says nothing."""
+    number = line[9:40].partition(b" ")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def first_instant(incoming: Incoming) -> datetime:
+    """Return when it came in."""
+    return incoming.calls[0].received_at if incoming.calls else incoming.rejected[0].received_at
+
+
+def _call(written: dict[str, Any]) -> Call:
+    timestamp, received_at = datetime.fromisoformat(written["timestamp"]), datetime.fromisoformat(written["received_at"])
+    return Call(**written | {"type": CallType(written["type"]), "timestamp": timestamp, "received_at": received_at})
+
+
+def _refused(written: dict[str, Any]) -> RejectedCall:
+    return RejectedCall(**written | {"received_at": datetime.fromisoformat(written["received_at"])})

@@ -1,0 +1,75 @@
+"""The store goes away under a running service that has a spool, and comes back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+from sync.spool import look
+from sync.standin import StandIn
+from sync.store import Store
+from tests.crash import oracle
+from tests.crash.kills import end_leases, hold_to_everything, settle, wait_until
+from tests.crash.life import Folder
+from tests.crash.traffic import Traffic
+from tests.faults.conftest import Place
+
+SLOWEST_ANSWER = 4.0
+"""Seconds. The first calls wait two for the store; SDKs wait ten and more for an answer."""
+
+
+def test_a_store_that_is_away_for_a_while_loses_no_call_and_tells_nobody_to_come_again(
+    folder: Folder, place: Place, store: Store, standin: StandIn
+) -> None:
+    service = folder.serve()
+    with Traffic.of(3, seed=1, pause=0.01) as traffic:
+        traffic.url = service.url
+        wait_until(lambda: len(traffic.answered) > 20, "nothing was taken")
+        place.take_away()
+        before = len(traffic.answered)
+        wait_until(lambda: len(traffic.answered) > before + 100, "nothing was spooled")
+        assert metric(service.url, "personas_sync_spooled_calls") > 0
+        place.give_back()
+        traffic.end()
+    drained(folder)
+    end_leases(store)
+    settle(service, store)
+
+    assert set(traffic.statuses) == {200}
+    assert service.stop() == 0
+    hold_to_everything(folder, store, standin, traffic)
+
+
+def drained(folder: Folder) -> None:
+    wait_until(lambda: look(folder.path / "spool").bytes == 0, "it was not drained")
+
+
+def metric(url: str, name: str) -> float:
+    lines = requests.get(f"{url}/metrics", timeout=20).text.splitlines()
+    [value] = [line.split(" ")[1] for line in lines if line.startswith(f"{name} ")]
+    return float(value)
+
+
+def post(url: str, id: str) -> requests.Response:
+    call: dict[str, Any] = {"messageId": id, "userId": "ann", "event": "Order Completed"}
+    return requests.post(f"{url}/v1/track", json=call, auth=("any", ""), timeout=30)
+
+
+def test_the_first_call_waits_for_the_store_and_the_next_ones_do_not(folder: Folder, place: Place, store: Store) -> None:
+    service = folder.serve()
+    place.take_away()
+    began = time.monotonic()
+    assert post(service.url, "1").status_code == 200
+    first = time.monotonic()
+    assert post(service.url, "2").status_code == 200
+    second = time.monotonic()
+    place.give_back()
+    given_back = time.monotonic()
+    drained(folder)
+
+    assert first - began < SLOWEST_ANSWER
+    assert second - first < 1
+    assert time.monotonic() - given_back < 3
+    oracle.stored_once(store, {"1": {}, "2": {}})

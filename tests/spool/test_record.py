@@ -1,0 +1,54 @@
+"""A record comes back as it was written, or is known to be damaged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.call import Incoming
+from sync.spool.record import Damaged, calls_in, line_of, read_line
+from tests.make import NOW, alias, group, identify, rejected, track
+from tests.strategies import documents
+
+CALLS = [
+    identify("ann", {"big": 2**200, "small": 5e-324, "deep": [[{"a": [None, True, 1.0, 1]}]], "text": "\u2028\n\r\x01é\U0001d11e"}),
+    track(None, anonymous_id="anon", context={"ip": "::1"}, integrations={"All": False}),
+    track("ann", at=NOW + timedelta(microseconds=1), received_at=NOW - timedelta(microseconds=1)),
+    alias("ann", "anon"),
+    group("ann", "acme", {"plan": "pro"}),
+]
+
+
+def test_every_kind_of_call_comes_back_as_it_was() -> None:
+    given = Incoming(source="web", calls=tuple(CALLS), rejected=(rejected(body='{"a":\n'),))
+
+    line = line_of(given)
+
+    assert line.count(b"\n") == 1
+    assert repr(read_line(line[:-1])) == repr(given)
+    assert calls_in(line) == len(CALLS) + 1
+
+
+@given(documents(), st.text())
+def test_whatever_a_call_holds_comes_back_as_it_was(document: Any, source: str) -> None:
+    given = Incoming(source=source, calls=(track("ann", properties=document),))
+
+    assert repr(read_line(line_of(given)[:-1])) == repr(given)
+
+
+LINE = line_of(Incoming(source="web", calls=(CALLS[1],)))[:-1]
+
+
+@pytest.mark.parametrize("at", range(len(LINE)))
+def test_one_bit_that_was_flipped_anywhere_is_noticed(at: int) -> None:
+    damaged = bytearray(LINE)
+    damaged[at] ^= 4
+
+    with pytest.raises(Damaged):
+        read_line(bytes(damaged))
+    with pytest.raises(Damaged):
+        read_line(LINE[:at])
