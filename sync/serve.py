@@ -31,7 +31,7 @@ from sync.settings import is_loopback
 from sync.spool import Spool
 from sync.store import Store, audiences, leases
 from sync.store.figures import Figures, figures
-from sync.web import Access, Api, ApiRoute, Door, Health, Metrics, Program, Server, create_app, metrics_route
+from sync.web import Access, Api, ApiRoute, Door, Health, Limits, Metrics, Program, Server, create_app, metrics_route
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,9 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
         wake()
 
     take = keep if spool is None else spool.before(keep)
-    door = Door(accept=take, clock=app.clock, health=lambda: health(app, spool), sources=settings.write_keys)
+    # Where any key is taken there is one source, and nobody whom it could keep out.
+    limits = Limits(source_rate=settings.source_rate if settings.write_keys else None)
+    door = Door(accept=take, clock=app.clock, health=lambda: health(app, spool), sources=settings.write_keys, limits=limits)
     access = Access(settings.api_token, on_loopback=is_loopback(settings.host))
     program = Program(
         store=app.store,

@@ -36,6 +36,8 @@ class Settings:
     """Without a slash at its end."""
     write_keys: Mapping[str, str] | None = field(repr=False)
     """Write keys by the names of their sources; never empty."""
+    source_rate: float
+    """Calls per second of one source."""
     api_token: str | None = field(repr=False)
     host: str
     port: int

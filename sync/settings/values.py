@@ -42,11 +42,15 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def rate(text: str) -> float:
-    """Read a number of requests per second, above 0."""
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
-        raise ValueError("expected requests per second, a number above 0 such as 10 or 0.5")
-    return float(text)
+def rate(what: str, example: int) -> Callable[[str], float]:
+    """Return a reader of a number of something per second, above 0."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
+            raise ValueError(f"expected {what} per second, a number above 0 such as {example} or 0.5")
+        return float(text)
+
+    return read
 
 
 _UNITS: Final = MappingProxyType(

@@ -87,6 +87,16 @@ VARIABLES: Final = (
         example="web=KEY,server=KEY",
     ),
     Variable(
+        name="SYNC_SOURCE_RATE",
+        default="10000",
+        meaning=(
+            "Calls per second that serve takes from one source over time; beyond it that source alone is answered 429. "
+            "The default is far above what SDKs send (Segment takes 1,000 requests per second in all) and keeps one source from "
+            "taking all the room there is."
+        ),
+        read=values.rate("calls", 1000),
+    ),
+    Variable(
         name="SYNC_API_TOKEN",
         meaning=(
             "Bearer token (and Basic user name) for the query API, the pages and control. "
@@ -147,7 +157,7 @@ VARIABLES: Final = (
     Variable(
         name="SYNC_MOESIF_RATE",
         meaning="Requests to Moesif per second, at most. Without it there is no limit.",
-        read=values.rate,
+        read=values.rate("requests", 10),
         example="10",
     ),
     Variable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,8 @@ class Limits:
     """Of all bodies that are being read or written at one time; memory in use is a few times that. Beyond it, 429."""
     waiting_calls: int = 50_000
     """Read and not yet durable. Beyond it, 429."""
+    source_rate: float | None = None
+    """Calls a second of one source, over time. Beyond it, 429 for that source alone; None for no such limit."""
     calls_at_once: int = 5_000
     """Given to `accept` in one go; a single request may exceed it."""
     behind_seconds: int = 1
@@ -57,3 +60,5 @@ class Door:
     sources: Mapping[str, str] | None = field(default=None, repr=False)
     """Write key by the source's name. None takes any key, as the source `default`: for loopback only."""
     limits: Limits = Limits()
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds, for what must not follow the clock when that is set."""

@@ -6,6 +6,7 @@ Plain ASGI without a framework's request objects: this is the hot path. Everythi
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from starlette.routing import BaseRoute, Match
@@ -18,6 +19,7 @@ from sync.web.body import Room, SenderLeft, read_body
 from sync.web.browser import PIXEL, pixel_body, settings
 from sync.web.door import Door
 from sync.web.keys import KeyRing, basic_user
+from sync.web.rates import Rates
 from sync.web.writer import Behind, Writer
 
 _CALLS: Final[dict[str, CallType]] = {
@@ -40,6 +42,7 @@ class IngestRoute(BaseRoute):
         self._writer = writer
         self._keys = KeyRing(door.sources)
         self._room = Room(door.limits)
+        self._rates = Rates(door.limits.source_rate, door.monotonic)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match by path; the method is answered here, so that a wrong one gets CORS headers too."""
@@ -81,14 +84,17 @@ class IngestRoute(BaseRoute):
                 return SUCCESS
             if self._writer.is_behind:
                 return self._behind()
+            basic = basic_user(headers.get(b"authorization", b""))
+            source = self._keys.source((basic,))
+            if source is not None:
+                # Before the body is understood: whoever floods is not to cost that.
+                self._require_patience(source)
             envelope = open_call(body, _CALLS[path]) if path in _CALLS else open_batch(body)
-            source = self._source(headers, envelope)
-            return await self._take(source, envelope, _address(scope))
+            return await self._take(source or self._source_in_body(basic, envelope), envelope, _address(scope))
 
-    def _source(self, headers: dict[bytes, bytes], envelope: Envelope) -> str:
-        basic = basic_user(headers.get(b"authorization", b""))
+    def _source_in_body(self, basic: bytes, envelope: Envelope) -> str:
         in_body = (envelope.write_key or "").encode()
-        source = self._keys.source((basic, in_body))
+        source = self._keys.source((in_body,))
         if source is not None:
             return source
         if not basic and not in_body:
@@ -97,6 +103,8 @@ class IngestRoute(BaseRoute):
 
     async def _take(self, source: str, envelope: Envelope, ip: str | None) -> Answer:
         """Have everything stored, what is rejected too; 200 unless it was a single call that is rejected."""
+        self._require_patience(source)
+        self._rates.spend(source, max(1, len(envelope.items)))
         calls, rejected = read(envelope, received_at=self._door.clock(), ip=ip)
         try:
             await self._writer.put(Incoming(source=source, calls=calls, rejected=rejected))
@@ -108,6 +116,12 @@ class IngestRoute(BaseRoute):
             return invalid(InvalidCall(rejected[0].code, rejected[0].message))
         return SUCCESS
 
+    def _require_patience(self, source: str) -> None:
+        """Raise Refused (429) where a source has sent more than its rate."""
+        wait = self._rates.wait(source)
+        if wait:
+            raise Refused(come_again(429, "too_many_requests", "this source sends too much at a time", math.ceil(wait)))
+
     def _behind(self) -> Answer:
         return come_again(429, "too_many_requests", "too much is waiting to be stored", self._door.limits.behind_seconds)
 
@@ -118,12 +132,12 @@ class IngestRoute(BaseRoute):
             return PIXEL
         try:
             opened = open_call(body, type)
-            source = self._source({}, opened)
+            source = self._source_in_body(b"", opened)
+            address = _address(scope)
+            seen = Defaults(context={"ip": address}) if address else opened.defaults
+            await self._take(source, Envelope(items=opened.items, type=type, sent_at=opened.sent_at, defaults=seen), address)
         except (InvalidCall, Refused):
             return PIXEL
-        address = _address(scope)
-        seen = Defaults(context={"ip": address}) if address else opened.defaults
-        await self._take(source, Envelope(items=opened.items, type=type, sent_at=opened.sent_at, defaults=seen), address)
         return PIXEL
 
     def _settings(self, path: str, headers: dict[bytes, bytes], scheme: str) -> Answer:

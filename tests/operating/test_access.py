@@ -74,3 +74,15 @@ def test_without_a_token_only_loopback_is_served(operate: Any, unguarded: Operat
 )
 def test_loopback_alone_protects_only_from_what_was_meant_for_it(unguarded: Operated, headers: dict[str, str], status: int) -> None:
     assert unguarded.get("/metrics", token=None, headers=headers).status_code == status
+
+
+def test_the_rate_of_a_source_is_a_setting_and_holds_nobody_where_any_key_is_taken(operate: Any, database_url: str) -> None:
+    call = {"userId": "ann", "event": "x", "writeKey": "k"}
+    with_keys = operate(SYNC_WRITE_KEYS="web=k", SYNC_SOURCE_RATE="0.01", SYNC_DATABASE_URL=database_url)
+    with_any = operate(SYNC_SOURCE_RATE="0.01", SYNC_DATABASE_URL=database_url)
+
+    statuses = [with_keys.post("/v1/track", call, token=None) for _ in range(2)]
+
+    assert [answer.status_code for answer in statuses] == [200, 429]
+    assert 90 <= int(statuses[1].headers["retry-after"]) <= 100
+    assert {with_any.post("/v1/track", call, token=None).status_code for _ in range(2)} == {200}

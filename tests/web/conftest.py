@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ def started(servers: ExitStack, **options: Any) -> Place:
     health = options.pop("health", lambda: Health(ready=True))
     limits = options.pop("limits", Limits())
     sources = options.pop("sources", {"web": "key-of-web", "app": "schlüssel"})
-    door = Door(accept=place.accept, clock=lambda: NOW, health=health, sources=sources, limits=limits)
+    monotonic = options.pop("monotonic", time.monotonic)
+    door = Door(accept=place.accept, clock=lambda: NOW, health=health, sources=sources, limits=limits, monotonic=monotonic)
     app = create_app(door, options.pop("more_routes", ()))
 
     async def recording(scope: Scope, receive: Receive, send: Send) -> None:
