@@ -18,8 +18,6 @@ from sync.payload import Mapping as Choices
 from sync.store import Store, audiences, difference, ledger, runs
 from sync.store.audiences import Stored
 from sync.store.calls import Kept
-from sync.store.computation import into_table
-from sync.store.prepared import Prepared
 from sync.store.schema import profiles
 from sync.store.types import to_micros
 
@@ -103,7 +101,7 @@ def record(
     """Record a run whose result is given: the members of an audience, or each user's value."""
     with store.connected() as session:
         with session.reading() as connection:
-            found = difference.of_everyone(connection, stored, Prepared(into_table(_said(values))), to_micros(at))
+            found = difference.of_everyone(connection, stored, _said(values), to_micros(at))
         with session.writing() as connection:
             audiences.locked(connection, stored.id)
             run_id = runs.open_run(connection, stored.id, at, at)
@@ -116,7 +114,7 @@ def _said(values: Iterable[str] | Mapping[str, Json]) -> Select[Any]:
     """Return (profile_id, value) for users, as the compiler would."""
     known = {user: encode(value) for user, value in values.items()} if isinstance(values, Mapping) else dict.fromkeys(values, IN)
     value = case(known, value=profiles.c.user_id) if known else literal(IN)
-    return select(profiles.c.id, value).where(profiles.c.user_id.in_(list(known)))
+    return select(profiles.c.id.label("profile_id"), value.label("value")).where(profiles.c.user_id.in_(list(known)))
 
 
 def run_of(store: Store, run: Run) -> Run:

@@ -32,9 +32,10 @@ class Computation:
     candidates: Candidates
     searches: tuple[Prepared, ...]
     """Give the ids of those concerned, at most `most` of them, some more than once."""
-    of_everyone: Prepared
+    of_everyone: Select[Any]
+    """Gives (profile_id, value) of everyone."""
     of_candidates: Prepared
-    """Fill the table of computed values, `of_candidates` for the users in the table of candidates."""
+    """Fills the table of computed values, for the users in the table of candidates."""
     of_listed: Prepared
     """Gives (profile_id, value) of the users with the `ids`."""
 
@@ -44,7 +45,7 @@ class Computation:
         return cls(
             candidates=candidates,
             searches=tuple(Prepared(_some(scans)) for scans in portions(candidates.scans, IN_ONE_STATEMENT)),
-            of_everyone=Prepared(into_table(_values(query, None, references))),
+            of_everyone=_values(query, None, references),
             of_candidates=Prepared(into_table(_values(query, select(CANDIDATES.c.profile_id), references))),
             of_listed=Prepared(_values(query, LISTED_IDS, references)),
         )

@@ -29,7 +29,8 @@ def page_at(connection: Connection, audience: Stored, at: datetime, after: int, 
         .select_from(memberships)
         .join(then, then.c.id == last.correlate(memberships).scalar_subquery())
         .join(profiles, profiles.c.id == m.profile_id)
-        .where(m.audience_id == audience.id, m.profile_id > after)
+        # Said of profiles, too: PostgreSQL, which may merge the two, would otherwise go through all profiles before the page.
+        .where(m.audience_id == audience.id, m.profile_id > after, profiles.c.id > after)
         .where(then.c.value == IN if audience.is_audience else then.c.value.is_not(None))
         .order_by(m.profile_id)
         .limit(limit)
