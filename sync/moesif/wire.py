@@ -6,6 +6,7 @@ Knows sockets, time-outs and requests. Does not know Moesif. The points that req
   * a failure does not say whether anything was sent: the connection notes it;
   * its Session follows redirects, taking our headers along, obeys proxies, certificates and netrc from the environment, keeps
     cookies, and is not safe among threads: there is none here, but the adapter below it, one to each thread;
+  * a name may lead anywhere, and elsewhere the next time: the address that was connected to is looked at before anything is sent;
   * an answer may be endless, or a megabyte that unpacks to a gigabyte: no more is read than needed, and nothing unpacked.
 
 What stays outside the deadline is looking up the host's name, which no library can interrupt. And an answer that breaks off
@@ -30,6 +31,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
+
+from sync.moesif.address import is_forbidden
 
 ANSWER_BYTES: Final = 16_384
 """How much of an answer is read. A collector's is empty; a fault's first page is enough to say what it is."""
@@ -74,8 +77,10 @@ class NotAnswered:
 class Wire:
     """Carries requests. Safe to share among threads."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, is_forbidden: Callable[[str], bool] = is_forbidden) -> None:
+        """`is_forbidden` says of an IP address whether nothing may be sent there."""
         self._limits = limits
+        self._is_forbidden = is_forbidden
         self._deadlines = _Deadlines()
         self._of_thread = threading.local()
         self._adapters: weakref.WeakSet[_Adapter] = weakref.WeakSet()
@@ -93,7 +98,7 @@ class Wire:
 
         `may_send` is asked right before the first byte leaves.
         """
-        with _watched(self._deadlines, _Watch(self._limits.total, may_send)) as watch:
+        with _watched(self._deadlines, _Watch(self._limits.total, may_send, self._is_forbidden)) as watch:
             try:
                 answer = self._exchange(method, url, headers, body)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -125,21 +130,31 @@ class Wire:
 
 
 _NO_RIGHT: Final = "the right to send ran out"
+_FORBIDDEN: Final = "the host's name leads to a link-local address, or to a cloud's metadata service, where nothing is sent"
 _TOO_LONG: Final = "no whole answer within the time allowed"
 
 
 class _Watch:
     """Follows one exchange, and ends it if it takes too long."""
 
-    def __init__(self, seconds: float, may_send: Callable[[], bool]) -> None:
+    def __init__(self, seconds: float, may_send: Callable[[], bool], is_forbidden: Callable[[str], bool]) -> None:
         self._may_send = may_send
-        self.refused = False
+        self._is_forbidden = is_forbidden
+        self.refused: str | None = None
+        """Why nothing may be sent."""
         self.ends: Final = time.monotonic() + seconds
         self.socket: socket.socket | None = None
         self.sent = False
         self.cut = False
         self.over = False
         self._lock = threading.Lock()
+
+    def connected(self, connection: socket.socket) -> None:
+        """Look at where a new connection leads. Raises PermissionError where nothing may be sent there."""
+        if self._is_forbidden(connection.getpeername()[0]):
+            self.refused = _FORBIDDEN
+            connection.close()
+            raise PermissionError
 
     def begin(self, connection: socket.socket) -> None:
         """Note that something is about to be sent. Raises TimeoutError if there is no time left for it, or no right.
@@ -150,7 +165,7 @@ class _Watch:
             if self.cut or time.monotonic() >= self.ends:
                 raise TimeoutError
             if not self.sent and not self._may_send():
-                self.refused = True
+                self.refused = _NO_RIGHT
                 raise TimeoutError
             self.socket = connection
             self.sent = True
@@ -170,7 +185,7 @@ class _Watch:
 
     def failure(self, error: Exception) -> NotSent | NotAnswered:
         if not self.sent:
-            return NotSent(reason=_NO_RIGHT if self.refused else _why_not_sent(error))
+            return NotSent(reason=self.refused or _why_not_sent(error))
         if self.cut:
             return NotAnswered(reason=_TOO_LONG)
         if isinstance(error, requests.Timeout | ReadTimeoutError):
@@ -240,7 +255,14 @@ def _shut(connection: socket.socket) -> None:
 
 
 class _Noted(HTTPConnection):
-    """A connection that notes when it first sends, and on which socket."""
+    """A connection that notes where it leads, when it first sends, and on which socket."""
+
+    def _new_conn(self) -> socket.socket:
+        # What urllib3's own SOCKS connection overrides, too: here the socket is connected, and TLS has not begun.
+        connection = super()._new_conn()
+        if _under_way.watch is not None:
+            _under_way.watch.connected(connection)
+        return connection
 
     def send(self, data: Any) -> None:
         if self.sock is None:
