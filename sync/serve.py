@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from sync.app import App
 from sync.apply import apply
 from sync.call import Incoming
-from sync.errors import InputError, SettingsError, SyncError
+from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Unreachable
 from sync.ingest import accept
 from sync.json_value import Json
 from sync.purge import Retention, purge, require_room
@@ -53,7 +53,7 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
     Raises SettingsError where the sources would be open to the network or history be thrown away that is needed, SchemaMismatch,
     and InvalidDefinitions at the start; a file that becomes invalid later is reported in the log and changes nothing.
     """
-    app.store.require_current_schema()
+    _require_schema(app, only)
     _require_closed_door(app)
     if only is not Part.WEB:
         load_definitions(app)
@@ -100,6 +100,21 @@ def _beats(app: App) -> bool:
     with app.store.reading() as connection:
         last = leases.last_beat(connection, HEARTBEAT)
     return last is not None and app.clock() - last < STALE
+
+
+def _require_schema(app: App, only: Part | None) -> None:
+    """Raise SchemaMismatch where the schema is not ours, and Unreachable where nothing can be done without the store.
+
+    A door that has a spool opens without the store, since a sender would come in vain.
+    """
+    try:
+        app.store.require_current_schema()
+    except SchemaMismatch:
+        raise
+    except Unreachable as error:
+        if only is not Part.WEB or app.settings.spool is None:
+            raise
+        log.warning("calls go to the spool until the store can be reached: %s", error)
 
 
 def _require_closed_door(app: App) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sync.cli.output import note, say
-from sync.cli.session import log_to_stderr, opened_app, settings
+from sync.cli.session import log_to_stderr, settings
 
 if TYPE_CHECKING:
     from sync.settings import Settings
@@ -29,12 +29,13 @@ def serve(
 
     Any Segment SDK can be pointed at it. Stops cleanly on SIGTERM and Ctrl-C. The log goes to standard error.
     """
+    from sync.app import opened
     from sync.serve import Part
     from sync.serve import serve as serve_app
 
     log_to_stderr(logging.INFO)
     given = _listening(settings(), host, port)
-    with opened_app(given) as app:
+    with opened(given) as app:
         serve_app(app, None if only is None else Part(only), note)
 
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from sync.call import Incoming
+from sync.spool import Spool
 from sync.standin import StandIn
+from tests.make import NOW, track
+from tests.spool.conftest import away
 
 
 @pytest.fixture
@@ -292,3 +296,18 @@ def test_doctor_sees_a_clock_that_went_back(line: Any, make_order: Any) -> None:
     store.close()
 
     assert "warn   clock: " in line("doctor").out
+
+
+def test_doctor_says_what_lies_in_the_spool(line: Any) -> None:
+    folder = line.folder / "spool"
+    assert "ok     spool: none" in line("doctor").out
+    line.environ["SYNC_SPOOL"] = "spool"
+    assert "ok     spool: spool is empty" in line("doctor").out
+
+    call = track("ann", at=NOW, received_at=NOW)
+    with Spool(folder, 1000) as spool:
+        spool.before(away)([Incoming(source="web", calls=(call, call))])
+    assert "warn   spool: 2 calls in spool since 2026-03-04T09:00:00Z\n       serve puts them into the store" in line("doctor").out
+
+    (folder / "set-aside").write_bytes(b"one\ntwo\n")
+    assert "warn   spool: 2 requests could not be read or stored and lie in spool/set-aside" in line("doctor").out

@@ -14,7 +14,8 @@ from tests.crash import oracle
 from tests.crash.kills import end_leases, hold_to_everything, settle, wait_until
 from tests.crash.life import Folder
 from tests.crash.traffic import Traffic
-from tests.faults.conftest import Place
+from tests.faults.kills import kill_while_spooling
+from tests.faults.places import Place
 
 SLOWEST_ANSWER = 4.0
 """Seconds. The first calls wait two for the store; SDKs wait ten and more for an answer."""
@@ -73,3 +74,30 @@ def test_the_first_call_waits_for_the_store_and_the_next_ones_do_not(folder: Fol
     assert second - first < 1
     assert time.monotonic() - given_back < 3
     oracle.stored_once(store, {"1": {}, "2": {}})
+
+
+def test_a_door_that_is_killed_while_it_spools_and_while_it_drains_loses_nothing_and_doubles_nothing(
+    folder: Folder, place: Place, store: Store
+) -> None:
+    traffic = kill_while_spooling(folder, place, store, rounds=3, seed=1)
+
+    assert set(traffic.statuses) == {200}
+    assert len(traffic.answered) > 50
+
+
+def test_a_door_with_a_spool_opens_while_the_store_is_away(folder: Folder, place: Place, store: Store) -> None:
+    place.take_away()
+    service = folder.serve("--only", "web")
+    answer = post(service.url, "1")
+    place.give_back()
+    drained(folder)
+
+    assert answer.status_code == 200
+    oracle.stored_exactly(store, {"1": {}})
+
+
+def test_a_second_process_that_serves_from_the_same_folder_is_told_so(folder: Folder) -> None:
+    folder.serve()
+
+    assert folder.run("serve") == 3
+    assert "SYNC_SPOOL: the folder spool belongs to another process that serves; each needs one of its own" in folder.log()

@@ -58,7 +58,8 @@ def started(stack: ExitStack, **settings: str) -> Operated:
     clock = StandingClock(NOW)
     app = stack.enter_context(opened(read({"SYNC_API_TOKEN": TOKEN} | settings), clock))
     place = Operated(app, clock)
-    server = Server(http_app(app, lambda: place.wakes.append(None), app.store, None), host="127.0.0.1", port=0)
+    store, spool = stack.enter_context(app.spooled())
+    server = Server(http_app(app, lambda: place.wakes.append(None), store, spool), host="127.0.0.1", port=0)
     place.port = stack.enter_context(server).port
     return place
 

@@ -98,6 +98,20 @@ def test_a_store_that_is_away_is_shown_and_what_the_process_knows_still_is(opera
     assert value(found, "calls_total", result="accepted") == 0
 
 
+def test_what_lies_in_the_spool_is_shown_with_its_age(operate: Any, tmp_path: Any) -> None:
+    place = operate(SYNC_DATABASE_URL=f"sqlite:///{tmp_path / 'nothing.db'}", SYNC_SPOOL=str(tmp_path / "spool"))
+    place.post("/v1/track", {"userId": "ann", "event": "Order Completed"}, auth=("any", ""))
+    place.clock.advance(timedelta(minutes=3))
+
+    found = scraped(place)
+
+    assert value(found, "spooled_calls") == 1
+    assert value(found, "oldest_spooled_seconds") == 180
+    assert value(found, "spool_bytes") > 100
+    assert value(found, "spool_set_aside") == 0
+    assert place.get("/readyz").json() == {"ready": False, "store": "not usable", "spooled_calls": 1}
+
+
 def test_metrics_say_nothing_about_users(operated: Any) -> None:
     keep(operated.store, identify("ann@example.com", {"plan": "gold-plan"}), track("ann@example.com", "Secret Event"), forward=True)
     record(operated.store, audience(operated.store), ["ann@example.com"])
