@@ -66,12 +66,9 @@ class App:
         if folder is None:
             yield self.store, None
             return
-        hurried = Store.at(self.settings.database_url, SPOOL_AFTER)
-        try:
-            with Spool(folder, self.settings.spool_megabytes * 1024 * 1024) as spool:
-                yield hurried, spool
-        finally:
-            hurried.close()
+        megabyte = 1024 * 1024
+        with self.store.hurried(SPOOL_AFTER) as hurried, Spool(folder, self.settings.spool_megabytes * megabyte) as spool:
+            yield hurried, spool
 
     def collector(self) -> Collector:
         """Make the client of Moesif's collector; close it after use. Raises SettingsError where there is no key."""

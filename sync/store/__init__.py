@@ -7,8 +7,8 @@ whose first argument is the connection. The store keeps, it does not decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceE
 from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
 from sync.store import migrate
 from sync.store.engine import BUSY_SECONDS, open_engine
+from sync.store.turns import Turns
 
 TRIES: Final = 8
 
@@ -31,6 +32,7 @@ class Session:
     """One connection, for one transaction after another."""
 
     _connection: Connection
+    _turn: Callable[[], AbstractContextManager[None]]
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -43,7 +45,7 @@ class Session:
         """Begin a transaction that writes; commits at the end, or not at all."""
         self._connection.execution_options(writing=True)
         try:
-            with self._connection.begin():
+            with self._turn(), self._connection.begin():
                 yield self._connection
         finally:
             self._connection.execution_options(writing=False)
@@ -53,7 +55,7 @@ class Session:
         """Begin a transaction that writes, and take everything back at its end."""
         self._connection.execution_options(writing=True)
         try:
-            with self._connection.begin() as transaction:
+            with self._turn(), self._connection.begin() as transaction:
                 yield self._connection
                 transaction.rollback()
         finally:
@@ -65,14 +67,23 @@ class Store:
     """One database. Safe to share between threads; a connection is not."""
 
     engine: Engine = field(repr=False)
+    patience: float = BUSY_SECONDS
+    """How many seconds to wait for a store that is away or locked."""
+    _turns: Turns = field(default_factory=Turns, repr=False)
 
     @classmethod
-    def at(cls, url: str, patience: float = BUSY_SECONDS) -> Self:
-        """Open the store at a database URL. Nothing is connected until the first transaction.
+    def at(cls, url: str) -> Self:
+        """Open the store at a database URL. Nothing is connected until the first transaction."""
+        return cls(open_engine(url))
 
-        `patience` is how many seconds to wait for a store that is away or locked.
-        """
-        return cls(open_engine(url, patience))
+    @contextmanager
+    def hurried(self, patience: float) -> Iterator[Self]:
+        """Open it once more, for somebody who has less patience."""
+        engine = open_engine(self.engine.url.render_as_string(hide_password=False), patience)
+        try:
+            yield replace(self, engine=engine, patience=patience)
+        finally:
+            engine.dispose()
 
     @property
     def name(self) -> str:
@@ -87,7 +98,7 @@ class Store:
     def connected(self) -> Iterator[Session]:
         """Take one connection for several transactions, which then share its temporary tables."""
         with _translated(self), self.engine.connect() as connection:
-            yield Session(connection)
+            yield Session(connection, self._turn)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -115,6 +126,9 @@ class Store:
                 if attempt == TRIES or not _was_race(error):
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.turn(self.patience) if self.on_sqlite else nullcontext()
 
     def require_current_schema(self) -> None:
         """Raise SchemaMismatch, naming the command that mends it, unless the schema is this program's."""
