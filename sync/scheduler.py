@@ -12,6 +12,7 @@ missed since. Which slot is due is by the clock that is passed.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -61,6 +62,7 @@ class Scheduler:
         executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._beaten = time.monotonic()
         self._apscheduler = BackgroundScheduler(executors=executors, job_defaults=defaults, timezone=UTC)
 
     def start(self) -> None:
@@ -74,6 +76,11 @@ class Scheduler:
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs."""
         self._apscheduler.shutdown(wait=True)
+
+    @property
+    def silence(self) -> float:
+        """How many seconds ago the heart last beat, be it that the store could not be told."""
+        return time.monotonic() - self._beaten
 
     def every(self, interval: timedelta, work: Callable[[], None]) -> None:
         """Do something else now and then, such as looking whether a file has changed."""
@@ -177,6 +184,7 @@ class Scheduler:
                 leases.beat(connection, HEARTBEAT, self._clock(), "")
         except SyncError as error:
             log.warning("no heartbeat: %s", error)
+        self._beaten = time.monotonic()
 
     def _add(self, key: str, schedule: Schedule) -> None:
         trigger = trigger_of(schedule)

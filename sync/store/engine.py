@@ -8,11 +8,14 @@ was answered 200 must survive a power cut.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from importlib.util import find_spec
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.pool import Pool
 
 from sync.errors import SettingsError
 from sync.json_value import decode
@@ -22,8 +25,19 @@ from sync.store.types import to_text
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for another process to let go of a SQLite file, and anybody for a connection to PostgreSQL."""
 
+WAL_BYTES: Final = 64 * 1024 * 1024
+"""To which the write-ahead log of a SQLite file is cut when whoever read for long, and made it grow, has ended."""
+
 OLDEST_SQLITE: Final = (3, 38, 0)
 """The first with the `->` operators and JSON functions built in."""
+
+_PRAGMAS: Final = (
+    *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"),
+    f"journal_size_limit={WAL_BYTES}",
+)
+
+_engines: Final[WeakSet[Engine]] = WeakSet()
+_left_behind: Final[list[Pool]] = []
 
 
 def open_engine(url: str, patience: float = BUSY_SECONDS) -> Engine:
@@ -33,7 +47,9 @@ def open_engine(url: str, patience: float = BUSY_SECONDS) -> Engine:
     has locked. Errors of the engine never show bound values: those are people's data.
     """
     parsed = make_url(url)
-    return _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience)
+    engine = _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience)
+    _engines.add(engine)
+    return engine
 
 
 def _postgresql(url: URL, patience: float) -> Engine:
@@ -51,6 +67,17 @@ def _postgresql(url: URL, patience: float) -> Engine:
     if patience < BUSY_SECONDS:
         _hurry(engine, round(patience * 1000))
     return engine
+
+
+def _leave_connections_behind() -> None:
+    """In a forked process, open connections of one's own: two that share one read each other's answers."""
+    for engine in list(_engines):
+        # Nor may they be closed, since the parent goes on using them.
+        _left_behind.append(engine.pool)
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_leave_connections_behind)
 
 
 def _hurry(engine: Engine, milliseconds: int) -> None:
@@ -73,7 +100,7 @@ def _sqlite(url: URL, patience: float) -> Engine:
     @event.listens_for(engine, "connect")
     def opened(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         register(connection)
 

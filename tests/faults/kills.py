@@ -56,3 +56,22 @@ def _is_stored(store: Store, answered: dict[str, object]) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def restart_often(folder: Folder, place: Place, store: Store, restarts: int, seconds: float) -> tuple[Traffic, float]:
+    """Take the store away and give it back so many times under a service; return how long it took, at most, to be back."""
+    service = folder.serve()
+    slowest = 0.0
+    with Traffic.of(3, seed=1, pause=0.005) as traffic:
+        traffic.url = service.url
+        for _ in range(restarts):
+            time.sleep(seconds)
+            place.take_away()
+            place.give_back()
+            began, before = time.monotonic(), len(traffic.answered)
+            wait_until(lambda before=before: len(traffic.answered) > before, "it did not come back")
+            slowest = max(slowest, time.monotonic() - began)
+        traffic.end()
+    assert service.stop() == 0
+    oracle.stored_exactly(store, traffic.answered)
+    return traffic, slowest

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select
@@ -347,6 +348,18 @@ def test_a_store_that_is_away_stops_neither_the_heart_nor_the_scheduler(hands: H
     assert "cannot be used" in caplog.text
     with pytest.raises(Unreachable):
         running.start()
+
+
+def test_a_heart_that_cannot_tell_the_store_beats_all_the_same(tmp_path: Path, sqlite_template: bytes, hands: Hands) -> None:
+    """Or the process would end itself while calls go to the spool, since the disk is full or the file locked."""
+    (tmp_path / "full.db").write_bytes(sqlite_template)
+    running = scheduler(Store.at(f"sqlite:///file:{tmp_path / 'full.db'}?mode=ro&uri=true"), hands)
+    time.sleep(1)
+    assert running.silence >= 1
+
+    running.start()
+    wait_until(lambda: running.silence < 1, 4.0)
+    running.stop()
 
 
 def test_stopping_waits_for_the_run_that_is_under_way(store: Store) -> None:

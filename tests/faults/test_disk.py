@@ -1,0 +1,127 @@
+"""The disk: full, limited, read-only, and a write-ahead log that somebody keeps from being written back (rows 35 to 37)."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from sync.errors import Unreachable
+from sync.store import Store
+from sync.store.engine import WAL_BYTES
+from tests.crash import oracle
+from tests.crash.kills import wait_until
+from tests.crash.life import Folder, Service
+from tests.crash.traffic import Traffic
+from tests.faults.places import File
+from tests.faults.test_store_away import drained, metric
+from tests.make import keep, track
+
+SMALL = 64 * 1024
+"""Bytes; the store is larger, so that it cannot grow, and its log holds a few calls."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, sqlite_template: bytes) -> File:
+    (tmp_path / "personas.db").write_bytes(sqlite_template)
+    return File(tmp_path / "personas.db")
+
+
+@contextmanager
+def full_disk(service: Service) -> Iterator[None]:
+    """Let no file of the service grow beyond a small size; to it that is a disk that is full."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(service.process.pid or 0, resource.RLIMIT_FSIZE, (SMALL, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(service.process.pid or 0, resource.RLIMIT_FSIZE, unlimited)
+
+
+def is_sound(place: File) -> bool:
+    with sqlite3.connect(place.path) as connection:
+        return bool(connection.execute("PRAGMA quick_check").fetchall() == [("ok",)])
+
+
+def test_a_full_disk_is_answered_503_and_never_success_and_is_over_when_there_is_room(
+    folder: Folder, place: File, store: Store
+) -> None:
+    folder.environ.pop("SYNC_SPOOL")
+    service = folder.serve()
+    with Traffic.of(2, seed=1) as traffic:
+        traffic.url = service.url
+        with full_disk(service):
+            wait_until(lambda: traffic.statuses[503] > 20, "it was never full")
+            assert requests.get(f"{service.url}/api/audiences", timeout=20).status_code == 200
+            oracle.stored_once(store, dict(traffic.answered))
+        before = len(traffic.answered)
+        wait_until(lambda: len(traffic.answered) > before, "it did not resume", seconds=5)
+        traffic.end()
+
+    assert set(traffic.statuses) == {200, 503}
+    assert service.stop() == 0
+    oracle.stored_exactly(store, traffic.answered)
+    assert is_sound(place)
+
+
+def test_a_store_that_cannot_grow_is_waited_for_in_the_spool(folder: Folder, place: File, store: Store) -> None:
+    service = folder.serve("--only", "web")
+    with Traffic.of(2, seed=1, pause=0.01) as traffic:
+        traffic.url = service.url
+        with full_disk(service):
+            wait_until(lambda: metric(service.url, "personas_sync_spooled_calls") > 100, "nothing was spooled")
+        traffic.end()
+    drained(folder)
+
+    oracle.stored_exactly(store, traffic.answered)
+    # A file of the spool that has reached the limit is one answer of 503, and the next file is begun.
+    assert traffic.statuses[200] > 10 * traffic.statuses[503]
+    assert is_sound(place)
+
+
+def test_where_neither_store_nor_spool_can_be_written_nobody_is_told_success(folder: Folder, place: File, store: Store) -> None:
+    folder.environ["SYNC_SPOOL_MEGABYTES"] = "1"
+    service = folder.serve("--only", "web")
+    place.take_away()
+    with Traffic.of(4, seed=1) as traffic:
+        traffic.url = service.url
+        wait_until(lambda: traffic.statuses[503] > 20, "it was never full", seconds=60)
+        place.give_back()
+        traffic.end()
+    drained(folder)
+
+    assert set(traffic.statuses) == {200, 503}
+    oracle.stored_exactly(store, traffic.answered)
+
+
+def test_a_file_that_may_only_be_read_is_read_and_not_written(place: File) -> None:
+    store = Store.at(f"sqlite:///file:{place.path}?mode=ro&uri=true")
+
+    with pytest.raises(Unreachable, match="readonly database"):
+        keep(store, track("ann"))
+    store.require_current_schema()
+    store.close()
+
+
+def test_the_log_grows_only_for_as_long_as_somebody_reads_and_is_cut_to_its_limit_then(place: File, store: Store) -> None:
+    log = place.path.with_name(place.path.name + "-wal")
+
+    def take_in(first: int, batches: int) -> int:
+        for number in range(first, first + batches):
+            keep(store, *(track("ann", message_id=f"{number}-{one}", properties={"x": "x" * 30_000}) for one in range(50)))
+        return log.stat().st_size
+
+    with store.reading() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM calls").all()
+        grown = take_in(0, 50)
+    take_in(100, 2)
+    written_back = take_in(200, 2)
+
+    assert grown > WAL_BYTES
+    assert written_back <= WAL_BYTES
+    assert take_in(300, 20) <= WAL_BYTES, "it goes on growing"

@@ -1,0 +1,105 @@
+"""PostgreSQL that goes down again and again, and connections that are cut in the middle of a COMMIT (rows 38 and 39)."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event, func, select, text
+
+from sync.errors import Unreachable
+from sync.store import Store
+from sync.store import schema as t
+from tests.crash import oracle
+from tests.crash.life import Folder
+from tests.faults.kills import restart_often
+from tests.faults.places import Server, emptied
+from tests.make import keep, track
+
+
+@pytest.fixture
+def place(own_postgresql: Server) -> Iterator[Server]:
+    with emptied(own_postgresql) as server:
+        yield server
+
+
+def test_a_server_that_restarts_again_and_again_loses_nothing_and_doubles_nothing(
+    folder: Folder, place: Server, store: Store
+) -> None:
+    folder.environ.pop("SYNC_SPOOL")
+
+    traffic, slowest = restart_often(folder, place, store, restarts=4, seconds=0.5)
+
+    assert set(traffic.statuses) <= {200, 503}
+    assert slowest < 2, "it was not back in time"
+
+
+def test_a_connection_that_is_cut_at_its_commit_leaves_the_whole_or_nothing(store: Store) -> None:
+    """Whoever is told that it failed gives the same calls again, as senders do; the message ids tell."""
+    dice, cut = random.Random(1), 0
+    for number in range(100):
+        calls = [track(f"user-{number % 7}", message_id=f"{number}-{one}") for one in range(3)]
+        with Cutting(store, dice.random() * 0.002):
+            try:
+                keep(store, *calls)
+            except Unreachable:
+                cut += 1
+        keep(store, *calls)
+
+    oracle.stored_once(store, {f"{number}-{one}": {} for number in range(100) for one in range(3)})
+    with store.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.profiles)) == 7
+    assert 0 < cut < 100, "it was never, or always, cut in time"
+
+
+class Cutting:
+    """Terminate the server's side of the connection about when the next COMMIT is on its way."""
+
+    def __init__(self, store: Store, delay: float) -> None:
+        self._store, self._delay = store, delay
+        self._threads: list[threading.Thread] = []
+
+    def _cut(self, pid: int) -> None:
+        other = Store.at(self._store.engine.url.render_as_string(hide_password=False))
+        with other.reading() as connection:
+            connection.execute(text("SELECT 1"))
+            self._ready.set()
+            time.sleep(self._delay)
+            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        other.close()
+
+    def _at_commit(self, connection: object) -> None:
+        pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[attr-defined]
+        self._ready = threading.Event()
+        self._threads.append(threading.Thread(target=self._cut, args=(pid,)))
+        self._threads[-1].start()
+        self._ready.wait(5)
+
+    def __enter__(self) -> None:
+        event.listen(self._store.engine, "commit", self._at_commit)
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._store.engine, "commit", self._at_commit)
+        for thread in self._threads:
+            thread.join()
+
+
+def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(store: Store) -> None:
+    """A thousand batches; PostgreSQL calls some of them a deadlock or a race, and they are done again (row 40)."""
+    people = [f"user-{number}" for number in range(6)]
+
+    def write(writer: int) -> None:
+        dice = random.Random(writer)
+        for number in range(250):
+            dice.shuffle(people_of := people[:])
+            keep(store, *(track(one, message_id=f"{writer}-{number}-{one}") for one in people_of[:2]))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, writer) for writer in range(4)]:
+            done.result()
+    with store.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.calls)) == 2000
