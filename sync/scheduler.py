@@ -26,7 +26,7 @@ from sync.app import system_clock
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
 from sync.compute import Clock, compute, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
-from sync.membership import Outcome
+from sync.membership import Outcome, Run
 from sync.store import Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.requested import Requested
@@ -129,7 +129,8 @@ class Scheduler:
         is_news = run.outcome is Outcome.GUARDED and self._guarded.get(audience.key) != run.id
         self._guarded[audience.key] = run.id if run.outcome is Outcome.GUARDED else None
         level = logging.WARNING if is_news else logging.INFO if run.owed else logging.DEBUG
-        log.log(level, "run %d of %s: %s, %d changed, %d owed", run.id, audience.key, run.outcome, run.changed, run.owed)
+        said = "run %d of %s: %s, %d changed, %d owed"
+        log.log(level, said, run.id, run.audience, run.outcome, run.changed, run.owed, extra=_about(run))
 
     def run_requested(self, wish: Requested) -> None:
         """Sync what somebody asked for, whatever its schedule. Where the store cannot be used just now, it stays asked for."""
@@ -153,7 +154,8 @@ class Scheduler:
             # To try again would not help.
             log.warning("%s was asked for and cannot be computed: %s", wish.key, error)
         else:
-            log.info("run %d of %s, as was asked: %s, %d changed", run.id, wish.key, run.outcome, run.changed)
+            said = "run %d of %s, as was asked: %s, %d changed"
+            log.info(said, run.id, wish.key, run.outcome, run.changed, extra=_about(run))
 
     def _look_for_requests(self) -> None:
         try:
@@ -196,6 +198,11 @@ class Scheduler:
     def _remove(self, key: str) -> None:
         if self._jobs.pop(key, None) is not None:
             self._apscheduler.remove_job(key)
+
+
+def _about(run: Run) -> dict[str, object]:
+    """Return the fields of a line about a run."""
+    return {"run": run.id, "audience": run.audience, "outcome": run.outcome.value}
 
 
 class _Slots(IntervalTrigger):  # type: ignore[misc] # APScheduler carries no types.

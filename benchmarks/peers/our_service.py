@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sync.app import opened
-from sync.cli.session import log_to_stderr
+from sync.cli.logs import log_to_stderr
 from sync.serve import Part, serve
 from sync.settings import from_folder
 from sync.store.types import from_micros

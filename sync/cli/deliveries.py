@@ -83,14 +83,16 @@ def show(
 
 
 def retry(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `deliveries` lists them.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="As `deliveries` lists them; call-17..42 is a range of them.")
+    ] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Whose reason contains this.")] = None,
     since: Annotated[datetime | None, since_option("Queued, or their run started, at this time or later; no zone is UTC.")] = None,
     until: Annotated[datetime | None, until_option("Queued, or their run started, before this time.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything that was rejected.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Owe rejected deliveries again: by id, by reason, by time range, or all.
+    """Owe rejected deliveries again: by id or range of ids, by reason, by time range, or all.
 
     `serve`, or the next `sync`, sends them.
     """
@@ -105,7 +107,7 @@ def retry(
         say_json(retried_report(done))
         return
     say(f"owed again: {count(done.calls, 'call')} and {count(done.memberships, 'membership')}")
-    if ids and done.calls + done.memberships < len(set(ids)):
+    if ids and not any(".." in id for id in ids) and done.calls + done.memberships < len(set(ids)):
         note("personas-sync: the others are not rejected, so there is nothing to retry")
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from sync.cli.logs import log_dying_threads, log_to_stderr
 from sync.cli.output import note, say
-from sync.cli.session import log_to_stderr, settings
+from sync.cli.session import settings
 
 if TYPE_CHECKING:
     from sync.settings import Settings
@@ -33,8 +34,9 @@ def serve(
     from sync.serve import Part
     from sync.serve import serve as serve_app
 
-    log_to_stderr(logging.INFO)
     given = _listening(settings(), host, port)
+    log_to_stderr(logging.getLevelNamesMapping()[given.log_level.upper()], given.log_format)
+    log_dying_threads()
     with opened(given) as app:
         serve_app(app, None if only is None else Part(only), note)
 

@@ -37,8 +37,8 @@ from sync.cli import (
     types,
 )
 from sync.cli.help import Commands, Listing, OneCommand, epilog
+from sync.cli.logs import log_to_stderr
 from sync.cli.output import note
-from sync.cli.session import log_to_stderr
 from sync.errors import SyncError
 
 INTERRUPTED: Final = 130
@@ -145,7 +145,7 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
                     "retry",
                     deliveries.retry,
                     (
-                        "personas-sync deliveries retry call-17 ledger-3-42",
+                        "personas-sync deliveries retry call-17 call-20..99 ledger-3-42",
                         "personas-sync deliveries retry --reason '400 Bad Request'",
                     ),
                 ),

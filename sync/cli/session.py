@@ -1,15 +1,15 @@
-"""What a command works with: the settings, the store, the definitions, and the log."""
+"""What a command works with: the settings, the store and the definitions."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sync.cli.logs import log_to_stderr
 from sync.cli.output import note
 
 if TYPE_CHECKING:
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 def settings() -> Settings:
-    """Read the settings of the environment and the working directory; warnings go to standard error. Raises SettingsError."""
+    """Read the settings of the environment and the working directory; warnings go to standard error. Raises SettingsError.
+
+    From then on the log has the form that they ask for.
+    """
     from sync.settings import from_folder
 
     found = from_folder(os.environ, Path.cwd())
+    log_to_stderr(logging.WARNING, found.log_format)
     for warning in found.warnings:
         note(f"personas-sync: warning: {warning}")
     return found
@@ -64,24 +68,3 @@ def changed_lines(changes: Changes) -> list[str]:
     added = [f"+ {definition.key} (new)" for definition in changes.added]
     changed = [f"~ {change.definition.key} ({', '.join(change.fields)})" for change in changes.changed]
     return [*added, *changed, *(f"- {stored.key} (retired)" for stored in changes.retired)]
-
-
-def log_to_stderr(level: int) -> None:
-    """Let the program's log go to standard error, a line each: time, level, message."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LogFormatter())
-    root = logging.getLogger()
-    for known in [known for known in root.handlers if isinstance(known.formatter, _LogFormatter)]:
-        root.removeHandler(known)
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    logging.getLogger("sync").setLevel(level)
-
-
-class _LogFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        from datetime import UTC, datetime
-
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        text = f"{at} {record.levelname.lower()} {record.getMessage()}".replace("\r", "\\r").replace("\n", "\\n")
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

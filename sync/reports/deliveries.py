@@ -28,6 +28,7 @@ ORDER: Final = (State.REJECTED, State.UNKNOWN, State.SENDING, State.OWED)
 """What a person must look at first, then what takes care of itself."""
 
 _CALL: Final = re.compile(r"call-([0-9]{1,18})")
+_RANGE: Final = re.compile(r"call-([0-9]{1,18})\.\.(?:call-)?([0-9]{1,18})")
 _LEDGER: Final = re.compile(r"ledger-([0-9]{1,18})-([0-9]{1,18})")
 
 DeliveryId: TypeAlias = int | tuple[int, int]
@@ -90,16 +91,18 @@ def chosen(
     until: datetime | None,
     everything: bool,
 ) -> Selection:
-    """Return which rejected deliveries are meant: by id, by condition, or all. Raises InputError and NotFound."""
+    """Return which rejected deliveries are meant: by id or range of ids, by condition, or all. Raises InputError and NotFound."""
     by_condition = reason is not None or since is not None or until is not None
     if (bool(ids), by_condition, everything).count(True) != 1:
         raise InputError("say what to retry: either ids, or a reason, since and until, or all")
-    known = [parsed(id) for id in ids]
+    if not ids:
+        return Selection(reason=reason, since=since, until=until)
+    ranges = tuple((int(found[1]), int(found[2])) for id in ids if (found := _RANGE.fullmatch(id)))
+    known = [parsed(id) for id in ids if not _RANGE.fullmatch(id)]
     for id in known:
         delivery(connection, id, choices)
-    calls = tuple(id for id in known if isinstance(id, int)) if ids else None
-    memberships = tuple(id for id in known if not isinstance(id, int)) if ids else None
-    return Selection(calls=calls, memberships=memberships, reason=reason, since=since, until=until)
+    calls = tuple(id for id in known if isinstance(id, int))
+    return Selection(calls=calls, call_ranges=ranges, memberships=tuple(id for id in known if not isinstance(id, int)))
 
 
 def retried_report(done: Retried) -> dict[str, Json]:

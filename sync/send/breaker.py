@@ -74,7 +74,8 @@ class Breaker:
         until = self._clock() + (
             KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked, self._draw)
         )
-        log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason)
+        extra = {"lane": self._lane.value}
+        log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason, extra=extra)
         for lane in Lane if refused else (self._lane,):
             before = known.get(lane)
             # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.

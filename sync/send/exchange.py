@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import uuid4
 
-from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected
+from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected, name_of
 from sync.errors import Unreachable
 from sync.payload import ITEM_BYTES, size
 from sync.send.parcels import Desk, Parcel
+
+log = logging.getLogger(__name__)
 
 Result = tuple[Parcel, Outcome]
 
@@ -120,11 +124,21 @@ class Exchange:
             return NO_RIGHT
         self.requests += 1
         outcome = self._desk.destination.post(self._lane, [parcel.document for parcel in batch], self._may_send)
+        self._note(batch, outcome)
         self._refusals = self._refusals + 1 if isinstance(outcome, Rejected) else 0
         if isinstance(outcome, Rejected) and self._refusals >= REFUSALS and self._division.doubts:
             self._stopped_by = AllRefused(reason=f"everything is refused, {REFUSALS} requests in a row: {outcome.reason}")
             return self._stopped_by
         return outcome
+
+    def _note(self, batch: Sequence[Parcel], outcome: Outcome) -> None:
+        """Log one request, under an id of its own."""
+        level = logging.DEBUG if isinstance(outcome, Accepted) else logging.INFO
+        if log.isEnabledFor(level):
+            what, id = name_of(outcome), uuid4().hex[:12]
+            extra = {"batch": id, "lane": self._lane.value, "items": len(batch), "outcome": what}
+            reason = "" if isinstance(outcome, Accepted) else f": {outcome.reason}"
+            log.log(level, "batch %s of %d %s: %s%s", id, len(batch), self._lane, what, reason, extra=extra)
 
 
 def _can_be_divided(batch: Sequence[Parcel]) -> bool:

@@ -9,7 +9,7 @@ Knows which variables there are, what each may be, and where each value came fro
 
 from sync.settings.reader import DOTENV, InvalidSettings, SettingFault, from_folder, read
 from sync.settings.record import Origin, Settings, Shown, describe
-from sync.settings.values import is_loopback, shown_duration
+from sync.settings.values import is_loopback, masked_database_url, shown_duration
 from sync.settings.variables import VARIABLES, Variable
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "from_folder",
     "is_loopback",
+    "masked_database_url",
     "read",
     "shown_duration",
 ]

@@ -56,6 +56,8 @@ class Settings:
     """None keeps them for ever, as with the next two."""
     retain_changes: timedelta | None
     retain_rejected_calls: timedelta | None
+    log_level: str
+    log_format: str
     allow_plain_http: bool
     origins: Mapping[str, Origin] = field(repr=False)
     """Where each value came from, by the variable's name."""

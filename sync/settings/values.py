@@ -42,6 +42,17 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def word(*known: str) -> Callable[[str], str]:
+    """Return a reader of one of a few words."""
+
+    def read(text: str) -> str:
+        if text.lower() not in known:
+            raise ValueError(f"expected {', '.join(known[:-1])} or {known[-1]}")
+        return text.lower()
+
+    return read
+
+
 def rate(what: str, example: int) -> Callable[[str], float]:
     """Return a reader of a number of something per second, above 0."""
 

@@ -200,6 +200,18 @@ VARIABLES: Final = (
         example="30 days",
     ),
     Variable(
+        name="SYNC_LOG_LEVEL",
+        default="info",
+        meaning="From which level on serve logs: debug (each request to Moesif and each run), info, warning or error.",
+        read=values.word("debug", "info", "warning", "error"),
+    ),
+    Variable(
+        name="SYNC_LOG_FORMAT",
+        default="text",
+        meaning="text, or json: an object a line, with the ids of the run and of the batch as fields of their own.",
+        read=values.word("text", "json"),
+    ),
+    Variable(
         name="SYNC_ALLOW_PLAIN_HTTP",
         default="0",
         meaning="1 allows a plain http URL of Moesif that leads to another machine; keys and users can then be read on the way.",

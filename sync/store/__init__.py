@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
+from sync.settings import masked_database_url
 from sync.store import migrate
 from sync.store.engine import BUSY_SECONDS, open_engine
 from sync.store.turns import Turns
@@ -87,8 +88,8 @@ class Store:
 
     @property
     def name(self) -> str:
-        """Where it is, without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """Where it is, without its password, wherever in the URL that stands."""
+        return masked_database_url(self.engine.url.render_as_string(hide_password=False))
 
     @property
     def on_sqlite(self) -> bool:

@@ -27,6 +27,8 @@ class Selection:
 
     calls: tuple[int, ...] | None = None
     """Ids of queued calls; None does not choose by id."""
+    call_ranges: tuple[tuple[int, int], ...] = ()
+    """Of ids as well, both ends included, in either order."""
     memberships: tuple[LedgerId, ...] | None = None
     reason: str | None = None
     """A part of the reason, in capitals or not."""
@@ -89,7 +91,8 @@ def _add(connection: Connection, run_id: int, **counts: int) -> None:
 def _of_calls(selection: Selection) -> list[ColumnElement[bool]]:
     conditions = [*_for_a_reason(deliveries.c.reason, selection), *_between(deliveries.c.created_at, selection)]
     if selection.calls is not None:
-        conditions.append(deliveries.c.id.in_(selection.calls))
+        within = (deliveries.c.id.between(min(ends), max(ends)) for ends in selection.call_ranges)
+        conditions.append(or_(deliveries.c.id.in_(selection.calls), *within))
     return conditions
 
 

@@ -83,6 +83,9 @@ def test_everything_can_be_retried(refused: Any, standin: StandIn) -> None:
         (("call-2",), 1, 0),
         (("call-1", "call-1", "ledger-1-2"), 1, 1),
         (("ledger-1-1",), 0, 0),
+        (("call-1..2",), 2, 0),
+        (("call-900..call-2", "ledger-1-2"), 1, 1),
+        (("call-3..900",), 0, 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

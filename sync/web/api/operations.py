@@ -162,7 +162,7 @@ OPERATIONS: Final = (
         answered_by=deliveries.retry,
         answer="Retried",
         body=(
-            texts("ids", "As they are listed.", r"(call-[0-9]{1,18}|ledger-[0-9]{1,18}-[0-9]{1,18})"),
+            texts("ids", "As they are listed, or ranges.", r"(call-[0-9]{1,18}(\.\.[0-9]{1,18})?|ledger-[0-9]{1,18}-[0-9]{1,18})"),
             text("reason", "Whose reason contains this."),
             instant("since", "Queued, or their run started, at this time or later."),
             instant("until", "Queued, or their run started, before this time."),

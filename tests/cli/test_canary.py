@@ -1,0 +1,252 @@
+"""No key, password or personal data in a log, an error or a metric: strings that occur nowhere else are sent down every road that
+ends badly, and looked for afterwards in all that the program said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import make_url
+
+from sync.standin import Fault, StandIn
+from sync.store import Store
+
+KEY, WRITE_KEY, TOKEN, MANAGEMENT = "canary-app-key", "canary-write-key", "canary-api-token", "canary-management-key"
+PASSWORD = "canary-db-password"
+USER, EMAIL, TRAIT, EVENT = "canary-user", "canary@mail.example", "canary-trait", "canary-event-value"
+CANARY = "canary"
+
+DEFINITIONS = """\
+defaults: {every: 1 second, guard: off}
+audiences:
+  - name: Gold
+    query: trait('plan') = 'canary-trait'
+"""
+
+GOOD = {"type": "identify", "userId": USER, "traits": {"email": EMAIL, "plan": TRAIT, "n": 1}}
+TRACK = {"type": "track", "userId": USER, "event": "Order Completed", "properties": {"value": EVENT, "n": 1}}
+BAD_ITEMS: list[Any] = [
+    {**GOOD, "userId": {"a": USER}},
+    {**TRACK, "event": [EVENT]},
+    {**TRACK, "timestamp": EVENT},
+    {**TRACK, "type": TRAIT},
+    {**TRACK, "properties": TRAIT},
+    {**TRACK, "messageId": EVENT * 20},
+    {**TRACK, "properties": {"nul": f"{TRAIT}\0"}},
+    {**TRACK, "properties": {"large": TRAIT * 5000}},
+    TRAIT,
+]
+BROKEN_BODIES: list[bytes] = [
+    f'{{"userId":"{USER}", "traits": NaN {TRAIT}'.encode(),
+    f'{{"userId":"{USER}","traits":{{"a":"\\ud800{TRAIT}"}}}}'.encode(),
+    f'["{TRAIT}"]'.encode(),
+    TRAIT.encode("utf-16"),
+    json.dumps({"batch": TRAIT}).encode(),
+]
+
+
+@dataclass
+class Said:
+    """Everything that came out where it must not hold a canary, by what it is."""
+
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, what: str, text: str) -> None:
+        self.texts.append((what, text))
+
+    def command(self, line: Any, *words: str) -> Any:
+        done = line(*words)
+        self.add(" ".join(words), done.out + done.err)
+        return done
+
+    def answer(self, answer: requests.Response) -> requests.Response:
+        self.add(f"{answer.request.method} {answer.status_code}", f"{answer.text}{answer.headers}")
+        return answer
+
+    def check(self, least: int) -> None:
+        assert len(self.texts) >= least
+        assert [(what, text) for what, text in self.texts if CANARY in text.lower()] == []
+
+
+@dataclass
+class Serving:
+    """The service as a process, whose output goes to a file."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Callable[[], str]
+
+    def post(self, path: str, body: Any, key: str = WRITE_KEY) -> requests.Response:
+        how = {"data": body} if isinstance(body, bytes) else {"json": body}
+        return requests.post(self.url + path, auth=(key, ""), timeout=20, **how)
+
+    def get(self, path: str, token: str = TOKEN) -> requests.Response:
+        return requests.get(self.url + path, headers={"authorization": f"Bearer {token}"}, timeout=20)
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        ends = time.monotonic() + seconds
+        while text not in self.log():
+            assert time.monotonic() < ends, self.log()
+            time.sleep(0.05)
+
+    def stop(self) -> str:
+        self.process.terminate()
+        self.process.wait(30)
+        return self.log()
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+@pytest.fixture
+def secret_line(line: Any, standin: StandIn) -> Any:
+    """A command line whose every secret is a canary; the stand-in takes the key."""
+    line.environ |= {
+        "SYNC_DATABASE_URL": _with_password(line.environ["SYNC_DATABASE_URL"]),
+        "SYNC_WRITE_KEYS": f"web={WRITE_KEY}",
+        "SYNC_API_TOKEN": TOKEN,
+        "SYNC_MOESIF_MANAGEMENT_KEY": MANAGEMENT,
+        "SYNC_MOESIF_MANAGEMENT_URL": standin.url,
+        "SYNC_LOG_LEVEL": "debug",
+        "SYNC_PORT": "0",
+    }
+    line.write("personas.yaml", DEFINITIONS)
+    return line
+
+
+def _with_password(url: str) -> str:
+    parsed = make_url(url)
+    return url if parsed.drivername == "sqlite" else parsed.set(password=PASSWORD).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def serving(secret_line: Any) -> Iterator[Callable[..., Serving]]:
+    """Start the service."""
+    started: list[Serving] = []
+
+    def start(**environ: str) -> Serving:
+        secret_line.environ |= environ
+        path = secret_line.folder / f"said-{len(started)}.txt"
+        with path.open("wb") as file:
+            process = secret_line.started("serve", stdout=file, stderr=subprocess.STDOUT)
+        service = Serving(process, "", path.read_text)
+        service.wait_for("listens on ")
+        service.url = service.log().partition("listens on ")[2].split()[0]
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        service.process.kill()
+        service.process.wait()
+
+
+def spoil(url: str) -> None:
+    """Make the database refuse every delivery and every membership, in a message that repeats somebody's data."""
+    store = Store.at(url)
+    with store.writing() as connection:
+        for table in ("deliveries", "memberships"):
+            for statement in _refusing(table, on_sqlite=store.on_sqlite):
+                connection.exec_driver_sql(statement)
+    store.close()
+
+
+def _refusing(table: str, *, on_sqlite: bool) -> list[str]:
+    message = f"cannot take {USER} {EMAIL}"
+    if on_sqlite:
+        return [f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"]
+    body = f"BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END"
+    return [
+        f"CREATE FUNCTION no_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no_{table}()",
+    ]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_senders_do_wrong_shows_nothing(said: Said, serving: Any, standin: StandIn, form: str) -> None:
+    service = serving(SYNC_LOG_FORMAT=form)
+
+    for body in BROKEN_BODIES:
+        assert said.answer(service.post("/v1/identify", body)).status_code in (400, 413)
+        said.answer(service.post("/v1/batch", body))
+    for item in BAD_ITEMS:
+        said.answer(service.post("/v1/track", item))
+    said.answer(service.post("/v1/batch", {"batch": [GOOD, *BAD_ITEMS, TRACK]}))
+    assert said.answer(service.post("/v1/track", TRACK, key="canary-no-such-key")).status_code == 401
+    assert said.answer(service.post("/v1/track", {**TRACK, "writeKey": "canary-other"}, key="")).status_code == 401
+    assert said.answer(service.get("/api/audiences", token="canary-wrong")).status_code == 401
+    said.answer(service.get(f"/v1/spaces/default/collections/users/profiles/canary_type:{USER}/traits", token="no"))
+    said.answer(service.post("/api/deliveries/retry", {"ids": [TRAIT]}, key="canary-wrong"))
+    said.answer(service.get("/metrics"))
+    said.answer(service.get("/readyz"))
+    said.add("log", service.stop())
+
+    said.check(least=28)
+
+
+FAULTS = {
+    "400 that repeats it": Fault(status=400, body=json.dumps({"message": f"{TRAIT} of {USER} is bad, {EMAIL}"}), times=1000),
+    "401": Fault(status=401, body=KEY, times=1000),
+    "500": Fault(status=500, body=f"<html>{TRAIT} {KEY}</html>", times=1000),
+    "redirect": Fault(status=302, location=f"http://{TRAIT}.example/{KEY}", times=1000),
+    "reset": Fault(close="midway", times=1000),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_what_moesif_answers_shows_nothing(said: Said, secret_line: Any, standin: StandIn, fault: Fault) -> None:
+    secret_line.write("calls.jsonl", "".join(f"{json.dumps(call)}\n" for call in (GOOD, TRACK)))
+    said.command(secret_line, "import", "--forward", "calls.jsonl")
+    standin.misbehave(fault)
+
+    done = said.command(secret_line, "sync", "--wait", "1")
+    said.command(secret_line, "sync", "--wait", "1", "--json")
+    said.command(secret_line, "runs", "--json")
+    listed = secret_line("deliveries", "--json").json["items"]
+    said.add("reasons", json.dumps([item["reason"] for item in listed]))
+
+    assert done.code in (1, 3, 5)
+    said.check(least=5)
+
+
+def test_an_error_that_nobody_foresaw_shows_where_it_was_and_not_what_it_said(said: Said, serving: Any, secret_line: Any) -> None:
+    """Ingest, compute and a command run into a database whose error messages repeat the row."""
+    spoil(secret_line.environ["SYNC_DATABASE_URL"])
+    secret_line.write("calls.jsonl", json.dumps(GOOD))
+    assert said.command(secret_line, "import", "--forward", "calls.jsonl").code == 70
+    assert said.command(secret_line, "import", "calls.jsonl").code == 0
+    assert said.command(secret_line, "sync", "--wait", "1").code == 70
+    service = serving()
+
+    assert said.answer(service.post("/v1/identify", GOOD | {"messageId": "m2"})).status_code == 500
+    service.wait_for("run_due")
+    said.add("log", service.stop())
+
+    assert "IntegrityError" in said.texts[-1][1]
+    said.check(least=5)
+
+
+def test_settings_and_a_store_that_is_away_show_no_secret(said: Said, secret_line: Any) -> None:
+    for words in (["config"], ["config", "--json"], ["doctor"], ["doctor", "--json"], ["plan"], ["audiences"]):
+        said.command(secret_line, *words)
+    for url in (
+        f"postgresql+psycopg://canary-role:{PASSWORD}@127.0.0.1:1/db",
+        f"postgresql+psycopg://x:{PASSWORD}@h/db?password={PASSWORD}",
+    ):
+        secret_line.environ["SYNC_DATABASE_URL"] = url
+        for words in (["doctor"], ["audiences"], ["sync"], ["config"]):
+            said.command(secret_line, *words)
+    for name in ("SYNC_DATABASE_URL", "SYNC_MOESIF_URL", "SYNC_WRITE_KEYS", "SYNC_PORT", "SYNC_MOESIF_APPLICATION_ID"):
+        secret_line.environ[name] = f"canary secret:{KEY}@"
+    said.command(secret_line, "doctor")
+
+    said.texts = [(what, text.replace("canary-role", "")) for what, text in said.texts]
+    said.check(least=15)
