@@ -1,0 +1,146 @@
+"""Floods: bombs, connections that only sit there, and a source that sends all it can; whoever behaves is served all the while."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import subprocess
+import sys
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from sync.web import Limits
+from sync.web.answers import Refused
+from sync.web.body import Room, read_body
+
+CALL = {"userId": "ann", "event": "x"}
+BOMB = b" " * 100_000_000
+
+MANY = """
+import socket, sys, time
+request = (b"POST /v1/track HTTP/1.1\\r\\nHost: h\\r\\nAuthorization: Basic a2V5LW9mLXdlYjo=\\r\\nContent-Length: 28\\r\\n\\r\\n"
+           b'{"userId": "f", "event":"x"}')
+connections = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(8)]
+answered, ends = 0, time.monotonic() + float(sys.argv[2])
+while time.monotonic() < ends:
+    for one in connections:
+        one.sendall(request * 20)
+    for one in connections:
+        found = b""
+        while found.count(b"HTTP/1.1 ") < 20:
+            found += one.recv(65536)
+        answered += 20
+print(answered)
+"""
+
+
+def refusal(body: bytes, encoding: bytes) -> Refused:
+    """Read a body as the door does; return how it is refused."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    with Room(Limits()).hold() as held, pytest.raises(Refused) as refused:
+        asyncio.run(read_body(receive, {b"content-encoding": encoding}, held, limit=500_000, seconds=5))  # type: ignore[arg-type]
+    return refused.value
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
+def test_a_bomb_of_100_mb_costs_neither_time_nor_memory(encoding: bytes, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(BOMB)
+    tracemalloc.start()
+    begun = time.thread_time()
+
+    answer = refusal(packed, encoding).answer
+
+    seconds, (_, most) = time.thread_time() - begun, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status == 413
+    assert seconds < 0.25
+    assert most < 5_000_000
+
+
+@contextmanager
+def sitting(port: int, sent: bytes, times: int) -> Iterator[list[socket.socket]]:
+    """Hold connections on which a request begins and never ends."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(times)]
+        for one in opened:
+            one.sendall(sent)
+        yield opened
+
+
+def timed(place: Any, times: int, key: str = "key-of-web") -> list[float]:
+    """Post calls one after the other that must be taken; return the seconds that each took, shortest first."""
+    found = []
+    with requests.Session() as session:
+        for _ in range(times):
+            begun = time.monotonic()
+            answer = session.post(f"{place.url}/v1/track", json=CALL | {"writeKey": key}, timeout=10)
+            found.append(time.monotonic() - begun)
+            assert answer.status_code == 200, answer.text
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"POST /v1/track HTTP/1.1\r\nX-Slow: ", b"POST /v1/track HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{"],
+    ids=["silent", "half a head", "half a body"],
+)
+def test_200_slow_connections_keep_nobody_from_being_served_and_are_closed_in_time(serve: Any, sent: bytes) -> None:
+    place = serve(limits=Limits(body_seconds=1.5), header_seconds=1.5)
+    with sitting(place.port, sent, 200) as slow:
+        seconds = timed(place, 50)
+
+        assert seconds[-2] < 0.5
+        assert not [one for one in slow if not closes(one)]
+
+
+def closes(connection: socket.socket) -> bool:
+    """Whether the other side ends the connection, perhaps after an answer, before our patience is over."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_a_source_that_sends_all_it_can_leaves_the_others_their_pace(serve: Any) -> None:
+    place = serve(limits=Limits(source_rate=100.0), sources={"web": "key-of-web", "app": "key-of-app"})
+    before = memory()
+    with subprocess.Popen([sys.executable, "-c", MANY, str(place.port), "4"], stdout=subprocess.PIPE, text=True) as flood:
+        assert flood.stdout is not None
+        wait_until(lambda: len(place.asked) > 500)
+        seconds = timed(place, 60, "key-of-app")
+        answered = int(flood.stdout.read())
+
+    taken = sum(call.user_id == "f" for call in place.calls)
+    assert seconds[-2] < 0.5
+    assert answered > 1000
+    assert 200 <= taken <= 100 * (2 + 8)
+    assert memory() - before < 100_000_000
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def memory() -> int:
+    """Return how much this process, the server's, has in memory; 0 where the system does not tell as Linux does."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text(encoding="ascii").split()[1]) * 4096 if path.exists() else 0
