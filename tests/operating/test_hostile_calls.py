@@ -1,4 +1,4 @@
-"""What was made to do harm, against a real store: on either database the answer that the rules give, and what was taken reads back."""
+"""What was made to do harm, against a real store: on either database the rules give the answer, and what was taken reads back."""
 
 from __future__ import annotations
 
