@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Final
 from weakref import WeakSet
@@ -97,6 +98,11 @@ def _hurry(engine: Engine, milliseconds: int) -> None:
 def _sqlite(url: URL, patience: float) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience, "check_same_thread": False})
 
+    @event.listens_for(engine, "do_connect")
+    def opening(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+        if not arguments[0].startswith("file:"):
+            _make_private(arguments[0])
+
     @event.listens_for(engine, "connect")
     def opened(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
@@ -110,3 +116,11 @@ def _sqlite(url: URL, patience: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _make_private(name: str) -> None:
+    """Make a file that is not there yet, for its owner alone to read; SQLite gives its companions the same mode."""
+    # Only a new one is opened here: to close a file that SQLite has open would drop its locks. Where none can be made SQLite says
+    # so, in better words.
+    with suppress(OSError):
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

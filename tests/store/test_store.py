@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from pathlib import Path
@@ -149,3 +150,26 @@ def test_sqlite_writes_what_was_promised_through_to_the_disk(sqlite_store: Store
         ]
 
     assert settings == ["wal", 2, 1]
+
+
+def test_a_new_sqlite_file_and_what_belongs_to_it_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with Store.at(f"sqlite:///{tmp_path / 'new.db'}").writing() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (a)")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert modes == {"new.db": 0o600, "new.db-wal": 0o600, "new.db-shm": 0o600}
+
+
+def test_the_mode_that_a_user_gave_a_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+
+    with Store.at(f"sqlite:///{path}").writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (a)")
+
+    assert path.stat().st_mode & 0o777 == 0o640
