@@ -1,7 +1,9 @@
-"""The long runs: the code of tests/crash, with as many repetitions as you have time for.
+"""The long runs: the loops of tests/crash and tests/faults, with as many repetitions as you have time for.
 
-python -m tests.night --kills 1000 --database sqlite
-python -m tests.night --kills 1000 --database postgresql --seed 7
+python -m tests.night --times 1000 --database sqlite                 # kill the service at random moments
+python -m tests.night --times 1000 --database postgresql --seed 7
+python -m tests.night spool --times 200 --database postgresql        # kill the door while it spools and while it drains
+python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
 """
 
 from __future__ import annotations
@@ -9,44 +11,85 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from benchmarks.databases import databases, opened
 from sync.standin import StandIn
-from sync.store import Store
-from tests.crash.kills import Tally, kill_often
+from sync.store import Store, migrate
+from tests.crash.kills import kill_often
 from tests.crash.life import KEY, Folder
+from tests.faults.kills import kill_while_spooling, restart_often
+from tests.faults.places import File, Place, emptied, postgresql
 
-AT_A_TIME = 50
-"""Kills in one store; after so many everything is held to the oracle, and the next ones begin anew."""
+AT_A_TIME: Final = 50
+"""Repetitions in one store; after so many everything is held to the oracle, and the next ones begin anew."""
+BETWEEN_RESTARTS: Final = 5.0
+
+Loop = Callable[[Folder, Place, Store, StandIn, int, int], object]
+"""Does something to a folder with a store so many times, by a seed, and returns what there is to say about it."""
+
+
+def service(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:
+    return kill_often(folder, store, standin, times, seed)
+
+
+def spool(folder: Folder, place: Place, store: Store, _standin: StandIn, times: int, seed: int) -> object:
+    folder.environ["SYNC_SPOOL"] = "spool"
+    return kill_while_spooling(folder, place, store, times, seed).statuses
+
+
+def restarts(folder: Folder, place: Place, store: Store, _standin: StandIn, times: int, _seed: int) -> object:
+    traffic, slowest = restart_often(folder, place, store, times, BETWEEN_RESTARTS)
+    assert set(traffic.statuses) <= {200, 503}
+    return f"{traffic.statuses}, back after {slowest:.2f} s at most"
+
+
+LOOPS: Final[dict[str, Loop]] = {"service": service, "spool": spool, "restarts": restarts}
 
 
 def main() -> None:
     wanted = _arguments()
     done, started = 0, time.monotonic()
-    for round in range(-(-wanted.kills // AT_A_TIME)):
-        kills = min(AT_A_TIME, wanted.kills - done)
-        with databases(wanted.database) as urls, tempfile.TemporaryDirectory() as folder, _standin() as standin:
-            url = next(urls)
-            with opened(url) as store:
-                tally = _killed(Folder.made(Path(folder) / "folder", url, standin.url), store, standin, kills, wanted.seed + round)
-        done += kills
-        print(f"{done} kills, {time.monotonic() - started:.0f} s, last: seed {wanted.seed + round}, {tally}", flush=True)
+    for round in range(-(-wanted.times // AT_A_TIME)):
+        times, seed = min(AT_A_TIME, wanted.times - done), wanted.seed + round
+        said = _repeated(LOOPS[wanted.loop], wanted.database, times, seed)
+        done += times
+        print(f"{done} times, {time.monotonic() - started:.0f} s, last: seed {seed}, {said}", flush=True)
 
 
-def _killed(place: Folder, store: Store, standin: StandIn, kills: int, seed: int) -> Tally:
-    try:
-        return kill_often(place, store, standin, kills, seed)
-    except AssertionError:
-        print(f"seed {seed}; what the program said last:\n{place.log()[-10_000:]}")
-        raise
-    finally:
-        place.end()
+def _repeated(loop: Loop, database: str, times: int, seed: int) -> object:
+    with _place(database) as place, tempfile.TemporaryDirectory() as path, _standin() as standin:
+        folder, store = Folder.made(Path(path) / "folder", place.url, standin.url), Store.at(place.url)
+        try:
+            return loop(folder, place, store, standin, times, seed)
+        except AssertionError:
+            print(f"seed {seed}; what the program said last:\n{folder.log()[-10_000:]}")
+            raise
+        finally:
+            folder.end()
+            store.close()
+
+
+@contextmanager
+def _place(database: str) -> Iterator[Place]:
+    if database == "postgresql":
+        with postgresql() as server, emptied(server):
+            yield server
+        return
+    with tempfile.TemporaryDirectory() as path:
+        file = File(Path(path) / "personas.db")
+        store = Store.at(file.url)
+        migrate.upgrade(store.engine)
+        store.close()
+        yield file
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.night", description="Kill the program again and again.")
-    parser.add_argument("--kills", type=int, default=1000)
+    parser = argparse.ArgumentParser(prog="python -m tests.night", description="Do harm to the program again and again.")
+    parser.add_argument("loop", choices=LOOPS, nargs="?", default="service")
+    parser.add_argument("--times", type=int, default=1000)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, or_, select, tuple_, update
 
 from sync.delivery import Lane
 from sync.store.dialect import upsert
 from sync.store.schema import heartbeats, lanes, leases
+
+LONGEST: Final = timedelta(hours=1)
+"""Farther ahead no lease ends: one that does was taken by a clock that was wrong, and would be held until that time comes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,7 @@ def take(connection: Connection, name: str, owner: str, now: datetime, duration:
     if connection.execute(fresh.on_conflict_do_nothing().returning(leases.c.name)).first() is not None:
         return Lease(name=name, owner=owner, epoch=1, expires_at=ends, taken_over=False)
     found = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).one()
-    if found.owner and found.expires_at > now:
+    if found.owner and now < found.expires_at < now + LONGEST:
         return None
     connection.execute(update(leases).where(leases.c.name == name).values(owner=owner, epoch=found.epoch + 1, expires_at=ends))
     return Lease(name=name, owner=owner, epoch=found.epoch + 1, expires_at=ends, taken_over=bool(found.owner))
@@ -61,7 +65,7 @@ def take_some(
     ends = now + duration
     rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
     connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
-    free = or_(leases.c.owner == "", leases.c.expires_at <= now)
+    free = or_(leases.c.owner == "", leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
     wanted = select(leases).where(leases.c.name.in_(names), free).order_by(leases.c.name).limit(most)
     found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
     taken = update(leases).where(leases.c.name.in_([row.name for row in found]))
@@ -97,7 +101,8 @@ def present(connection: Connection, prefix: str, owner: str, now: datetime, dura
     row = {"owner": owner, "epoch": 1, "expires_at": now + duration}
     here = upsert(connection, leases).values(name=name, **row)
     connection.execute(here.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
-    gone = and_(leases.c.name.startswith(prefix, autoescape=True), leases.c.expires_at <= now)
+    over = or_(leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
+    gone = and_(leases.c.name.startswith(prefix, autoescape=True), over)
     connection.execute(delete(leases).where(gone))
     return count_held(connection, prefix, now)
 

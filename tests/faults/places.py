@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url
 
 from sync.store import Store, migrate
 
@@ -22,6 +23,7 @@ class Place(Protocol):
     def url(self) -> str: ...
     def take_away(self) -> None: ...
     def give_back(self) -> None: ...
+    def copied(self, folder: Path) -> str: ...
 
 
 @dataclass
@@ -44,6 +46,16 @@ class Server:
     def give_back(self) -> None:
         self.server.ensure_postgres_running()
 
+    def copied(self, folder: Path) -> str:
+        """Copy the database, to which nobody may be connected; return the copy's URL."""
+        name = f"copy_{uuid.uuid4().hex}"
+        elsewhere = make_url(self.url).set(database="template1")
+        engine = create_engine(elsewhere, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE postgres")
+        engine.dispose()
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
 
 @dataclass
 class File:
@@ -63,6 +75,12 @@ class File:
 
     def give_back(self) -> None:
         self._lock.pop().close()
+
+    def copied(self, folder: Path) -> str:
+        """Copy the file; return the copy's URL."""
+        with sqlite3.connect(self.path) as source, sqlite3.connect(folder / "copy.db") as target:
+            source.backup(target)
+        return f"sqlite:///{folder / 'copy.db'}"
 
 
 @contextmanager
