@@ -19,6 +19,7 @@ from sync.moesif import Collector, Management
 from sync.payload import Mapping
 from sync.purge import shortfall
 from sync.send import Desk, Sender
+from sync.send.known_types import KnownTypes
 from sync.send.pace import Paced
 from sync.settings import Settings
 from sync.spool import Spool
@@ -108,6 +109,7 @@ class App:
             space_id=self.settings.space,
             clock=self.clock,
             batch_items=self.settings.moesif_batch,
+            types=KnownTypes(watching=self.settings.type_lock),
         )
 
 

@@ -34,7 +34,9 @@ Document = Mapping[str, Json]
 class KnownTypes:
     """The types of the keys of all lanes. Safe to share among threads."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, *, watching: bool = True) -> None:
+        """`watching` is whether anything is compared and learned at all."""
+        self._watching = watching
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._since = monotonic()
@@ -45,7 +47,7 @@ class KnownTypes:
     def clashes(self, store: Store, lane: Lane, documents: Sequence[Document]) -> list[Clash | None]:
         """Return for each document what is wrong with it. Raises Unreachable where the store must be asked and cannot be."""
         known = self._remembered(lane)
-        odd = {number: document for number, document in enumerate(documents) if not fits(document, known)}
+        odd = {number: document for number, document in enumerate(documents) if self._watching and not fits(document, known)}
         if odd:
             self._look_up(store, lane, known, odd.values())
         with self._lock:

@@ -52,6 +52,7 @@ class Settings:
     spool: Path | None
     """None has no spool."""
     spool_megabytes: int
+    type_lock: bool
     retain_events: timedelta | None
     """None keeps them for ever, as with the next two."""
     retain_changes: timedelta | None

@@ -176,6 +176,15 @@ VARIABLES: Final = (
         read=values.whole(1, 1_000_000),
     ),
     Variable(
+        name="SYNC_TYPE_LOCK",
+        default="1",
+        meaning=(
+            "1 rejects, before it is sent, what gives a metadata key another JSON type than Moesif accepted first, since that is "
+            "lost there; 0 sends it all the same."
+        ),
+        read=values.switch,
+    ),
+    Variable(
         name="SYNC_RETAIN_EVENTS",
         meaning=(
             "How long calls are kept, by their timestamps, such as 400 days; traits stay. No definition may look back farther. "

@@ -93,6 +93,7 @@ class Serving:
         ends = time.monotonic() + seconds
         while text not in self.log():
             assert time.monotonic() < ends, self.log()
+            assert self.process.poll() is None, self.log()
             time.sleep(0.05)
 
     def stop(self) -> str:
@@ -132,11 +133,11 @@ def serving(secret_line: Any) -> Iterator[Callable[..., Serving]]:
     """Start the service."""
     started: list[Serving] = []
 
-    def start(**environ: str) -> Serving:
+    def start(*words: str, **environ: str) -> Serving:
         secret_line.environ |= environ
         path = secret_line.folder / f"said-{len(started)}.txt"
         with path.open("wb") as file:
-            process = secret_line.started("serve", stdout=file, stderr=subprocess.STDOUT)
+            process = secret_line.started("serve", *words, stdout=file, stderr=subprocess.STDOUT)
         service = Serving(process, "", path.read_text)
         service.wait_for("listens on ")
         service.url = service.log().partition("listens on ")[2].split()[0]
@@ -232,6 +233,35 @@ def test_an_error_that_nobody_foresaw_shows_where_it_was_and_not_what_it_said(sa
 
     assert "IntegrityError" in said.texts[-1][1]
     said.check(least=5)
+
+
+def test_what_is_spooled_while_the_store_is_away_is_named_nowhere_else(said: Said, serving: Any, secret_line: Any) -> None:
+    away = f"postgresql+psycopg://somebody:{PASSWORD}@127.0.0.1:1/db"
+    service = serving("--only", "web", SYNC_DATABASE_URL=away, SYNC_SPOOL="spool")
+
+    assert said.answer(service.post("/v1/identify", GOOD)).status_code == 200
+    assert said.answer(service.post("/v1/batch", {"batch": [TRACK, *BAD_ITEMS]})).status_code == 200
+    for path in ("/readyz", "/metrics", "/api/audiences", f"/api/deliveries?state={TRAIT}"):
+        said.answer(service.get(path))
+    said.command(secret_line, "doctor")
+    said.add("log", service.stop())
+
+    assert "spool" in said.texts[-1][1]
+    said.check(least=8)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_user_who_cannot_be_deleted_at_moesif_is_named_by_id_alone(
+    said: Said, secret_line: Any, standin: StandIn, status: int
+) -> None:
+    secret_line.write("calls.jsonl", json.dumps({**GOOD, "userId": "ann"}))
+    said.command(secret_line, "import", "calls.jsonl")
+    standin.misbehave(Fault(lane="management", status=status, body=json.dumps({"message": f"{EMAIL} {MANAGEMENT}"}), times=9))
+
+    done = said.command(secret_line, "forget", "ann", "--in-moesif", "--yes")
+
+    assert done.code in (1, 5)
+    said.check(least=2)
 
 
 def test_settings_and_a_store_that_is_away_show_no_secret(said: Said, secret_line: Any) -> None:

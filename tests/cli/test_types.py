@@ -53,3 +53,16 @@ def test_a_key_without_a_type_is_not_found(clashed: Any) -> None:
     done = clashed("types", "forget", "users", "revenue")
 
     assert (done.code, "personas-sync types --lane users" in done.err) == (2, True)
+
+
+def test_without_the_lock_everything_is_sent_and_nothing_is_learned(line: Any, standin: StandIn, make_order: Any) -> None:
+    line.environ["SYNC_TYPE_LOCK"] = "0"
+    line.import_calls(
+        make_order("ann", "2026-01-10T00:00:00Z", revenue=9.5), make_order("bob", "2026-01-11T00:00:00Z", revenue="1")
+    )
+    line("replay", "--since", "2026-01-01")
+
+    assert line("sync", "--at", "2026-01-20").code == 0
+
+    assert {action["metadata"]["revenue"] for action in standin.actions()} == {9.5, "1"}
+    assert line("types", "--json").json == {"types": []}
