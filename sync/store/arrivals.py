@@ -37,9 +37,8 @@ class Mark:
 def number(connection: Connection) -> int:
     """Return the number of this transaction, which must be one that writes."""
     if connection.dialect.name != _SQLITE:
-        return int(connection.scalars(select(cast(cast(func.pg_current_xact_id(), Text), BigInteger))).one())
-    raised = update(arrivals).values(last=arrivals.c.last + 1).returning(arrivals.c.last)
-    found = connection.scalars(raised).one_or_none()
+        return int(_TRANSACTION.execute(connection).scalar_one())
+    found = _RAISED.execute(connection).scalar_one_or_none()
     if found is None:
         found = connection.scalars(insert(arrivals).values(id=1, last=1).returning(arrivals.c.last)).one()
     return int(found)
@@ -69,6 +68,8 @@ def _system(connection: Connection) -> str:
 
 
 _ORIGIN: Final = "origin"
+_TRANSACTION: Final = Prepared(select(cast(cast(func.pg_current_xact_id(), Text), BigInteger)))
+_RAISED: Final = Prepared(update(arrivals).values(last=arrivals.c.last + 1).returning(arrivals.c.last))
 _LAST: Final = Prepared(select(arrivals.c.last))
 _OLDEST: Final = Prepared(select(cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)))
 _SYSTEM: Final = select(column("system_identifier", BigInteger)).select_from(

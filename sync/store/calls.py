@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, insert, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
-from sync.store import arrivals, bulk, dates, suppressions
+from sync.store import arrivals, bulk, dates, listed, suppressions
+from sync.store.prepared import Prepared
 from sync.store.profiles import People
 from sync.store.schema import calls, deliveries, rejected_calls
 from sync.store.types import to_micros, to_text
@@ -121,10 +122,12 @@ def _without_duplicates(connection: Connection, batch: Sequence[tuple[str, Call]
     first: dict[str, tuple[str, Call]] = {}
     for source, call in batch:
         first.setdefault(call.message_id, (source, call))
-    stored = select(calls.c.message_id).where(bulk.among(connection, calls.c.message_id, first.keys()))
-    for known in connection.scalars(stored).all():
+    for known in _STORED.execute(connection, message_ids=listed.values(first)).scalars().all():
         del first[known]
     return list(first.values())
+
+
+_STORED: Final = Prepared(select(calls.c.message_id).where(listed.one_of(calls.c.message_id, "message_ids")))
 
 
 class _Row(NamedTuple):

@@ -7,15 +7,17 @@ costs a look at that user and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, FromClause, delete, select, true, tuple_
+from sqlalchemy import BigInteger, Connection, FromClause, delete, select, true, tuple_
 
 from sync.call import Call
 from sync.json_value import Json, decode
 from sync.language.dates import LONGEST_KEY, dates_below, may_hold_dates
-from sync.store import bulk
+from sync.store import listed
 from sync.store.dialect import upsert
+from sync.store.prepared import Prepared
 from sync.store.schema import dates
 
 Found: TypeAlias = tuple[str, str, str, int, int]
@@ -51,11 +53,7 @@ def add(connection: Connection, found: Iterable[Found]) -> None:
     """Keep rows; what is there already stays once."""
     rows = list(found)
     if rows:
-        new = _given(connection, rows)
-        # Ordered, since two writers that insert the same rows in different orders would wait for each other for ever; and with a
-        # condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
-        ordered = select(*new.c).where(true()).order_by(*new.c)
-        connection.execute(upsert(connection, dates).from_select(list(_TYPES), ordered).on_conflict_do_nothing())
+        _adding(connection.dialect.name).execute(connection, found=_told(rows))
 
 
 def replace_traits(connection: Connection, changed: Iterable[tuple[int, Mapping[str, Json], Mapping[str, Json]]]) -> None:
@@ -68,8 +66,7 @@ def replace_traits(connection: Connection, changed: Iterable[tuple[int, Mapping[
             # Keys that are cut may be one.
             gone |= held.difference(of_traits(id, traits))
     if gone:
-        old = _given(connection, gone)
-        connection.execute(delete(dates).where(tuple_(*dates.c).in_(select(*old.c))))
+        _REMOVED.execute(connection, found=_told(gone))
     add(connection, come)
 
 
@@ -87,13 +84,34 @@ def replace_values(connection: Connection, key: str, changed: FromClause, told: 
         add(connection, [(COMPUTED, "", name, at, id) for id, (name, at) in found])
 
 
-def move(connection: Connection, moved: FromClause) -> None:
-    """Give the dates of calls of (loser, winner) to another profile; those of its traits went with the traits."""
-    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, moved.c.winner]
-    theirs = select(*columns).where(dates.c.profile_id == moved.c.loser, dates.c.place != TRAIT)
-    connection.execute(upsert(connection, dates).from_select(list(_TYPES), theirs).on_conflict_do_nothing())
-    connection.execute(delete(dates).where(dates.c.profile_id.in_(select(moved.c.loser))))
+def move(connection: Connection, moved: str) -> None:
+    """Give the dates of calls of `MOVED` rows to another profile; those of its traits went with the traits."""
+    _moving(connection.dialect.name).execute(connection, moved=moved)
+    _LEFT.execute(connection, moved=moved)
 
 
-def _given(connection: Connection, rows: Iterable[Found]) -> FromClause:
-    return bulk.given(connection, [dict(zip(_TYPES, row, strict=True)) for row in rows], _TYPES)
+MOVED: Final = listed.rows("moved", {"loser": BigInteger, "winner": BigInteger})
+"""From which profile to which, as told by `moved`."""
+
+_FOUND: Final = listed.rows("found", _TYPES)
+_REMOVED: Final = Prepared(delete(dates).where(tuple_(*dates.c).in_(select(*_FOUND.c))))
+_LEFT: Final = Prepared(delete(dates).where(dates.c.profile_id.in_(select(MOVED.c.loser))))
+
+
+@lru_cache
+def _adding(database: str) -> Prepared:
+    # Ordered, since two writers that insert the same rows in different orders would wait for each other for ever; and with a
+    # condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
+    ordered = select(*_FOUND.c).where(true()).order_by(*_FOUND.c)
+    return Prepared(upsert(database, dates).from_select(list(_TYPES), ordered).on_conflict_do_nothing())
+
+
+@lru_cache
+def _moving(database: str) -> Prepared:
+    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, MOVED.c.winner]
+    theirs = select(*columns).where(dates.c.profile_id == MOVED.c.loser, dates.c.place != TRAIT)
+    return Prepared(upsert(database, dates).from_select(list(_TYPES), theirs).on_conflict_do_nothing())
+
+
+def _told(rows: Iterable[Found]) -> str:
+    return listed.documents(dict(zip(_TYPES, row, strict=True)) for row in rows)

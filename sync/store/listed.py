@@ -1,4 +1,4 @@
-"""Rows that are told with a statement instead of standing in a table: (profile_id, value) pairs, or ids alone, as one parameter.
+"""Rows that are told with a statement instead of standing in a table, as one parameter: pairs, ids, or rows of named columns.
 
 For few rows that is cheaper than a temporary table, which takes several statements; and one parameter, unlike a list of many,
 lets the statement stay the same whatever their number.
@@ -6,15 +6,17 @@ lets the statement stay the same whatever their number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Self
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, Text, cast, column, select
+from sqlalchemy import BigInteger, Boolean, ColumnElement, FromClause, Select, Text, cast, column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
+from sync.json_value import Writable, encode
 from sync.store.prepared import told
 
 IDS: Final = "ids"
@@ -49,6 +51,44 @@ def _pairs() -> FromClause:
     return select(cast(id, BigInteger).label("profile_id"), value.label("value")).subquery()
 
 
+class _OneOf(FunctionElement[bool]):
+    """Whether a column has one of the values of an array in JSON: (column, array), found by the column's index."""
+
+    inherit_cache = True
+    name = "one_of"
+    type = Boolean()
+
+    def self_group(self, against: Any = None) -> Self:
+        """Stand in a condition as it is: SQLite, told to compare it with 1, would no longer use the index."""
+        return self
+
+
+@compiles(_OneOf, "sqlite")
+def _one_of_on_sqlite(element: _OneOf, compiler: SQLCompiler, **arguments: Any) -> str:
+    what, values = (compiler.process(part, **arguments) for part in element.clauses)
+    return f"{what} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - written by SQLAlchemy
+
+
+@compiles(_OneOf, "postgresql")
+def _one_of_on_postgresql(element: _OneOf, compiler: SQLCompiler, **arguments: Any) -> str:
+    what, values = (compiler.process(part, **arguments) for part in element.clauses)
+    kind = compiler.process(cast(told("values", Text()), next(iter(element.clauses)).type).typeclause, **arguments)
+    # An array rather than the elements themselves, of which the planner would expect a hundred.
+    return f"{what} = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST({values} AS JSON)) AS {kind})))"
+
+
+def one_of(what: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the values that are told by a name (`values`)."""
+    return _OneOf(what, told(name, Text()))
+
+
+def rows(name: str, types: Mapping[str, type[TypeEngine[Any]]]) -> FromClause:
+    """Return the rows that are told by a name (`documents`), with these columns; in what order it gives them is not said."""
+    row = _elements(name)
+    columns = (cast(row.op("->>", return_type=Text())(key), type_).label(key) for key, type_ in types.items())
+    return select(*columns).subquery()
+
+
 LISTED_IDS: Final[Select[tuple[int]]] = select(cast(_elements(IDS), BigInteger).label("profile_id"))
 LISTED_PAIRS: Final = _pairs()
 
@@ -61,3 +101,13 @@ def ids(profile_ids: Iterable[int]) -> str:
 def pairs(rows: Iterable[tuple[int, str | None]]) -> str:
     """Return the parameter for pairs of a profile's id and a value, which is JSON itself, or nothing."""
     return msgspec.json.encode(list(rows)).decode()
+
+
+def values(some: Iterable[str] | Iterable[int]) -> str:
+    """Return the parameter for the values of `one_of`."""
+    return encode([*some])
+
+
+def documents(some: Iterable[Mapping[str, Writable]]) -> str:
+    """Return the parameter for `rows`: what each has in which column."""
+    return encode([*some])

@@ -11,11 +11,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, Connection, Row, Select, Text, cast, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, Table, Text, cast, delete, func, select, update
 
 from sync.call import Call, CallType
 from sync.profile import Profile
-from sync.store import bulk, dates
+from sync.store import bulk, dates, listed
+from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, identifiers, profiles
 from sync.store.types import to_micros, to_text
 
@@ -35,7 +36,8 @@ class People:
         self._by_anonymous: dict[str, Profile] = {}
         self._new: list[Profile] = []
         self._new_anonymous_ids: list[str] = []
-        self._merged: list[tuple[Profile, Profile]] = []
+        self._merged: dict[int, tuple[Profile, Profile]] = {}
+        # (loser, winner) by the loser's identity as an object. A winner is a user, and users are never merged into anybody.
 
     @classmethod
     def concerned(cls, connection: Connection, batch: Sequence[Call]) -> People:
@@ -57,14 +59,15 @@ class People:
 
     def id(self, profile: Profile) -> int:
         """Return the id of a profile, or of the one into which it was merged since its call was placed."""
-        return _id(next((winner for loser, winner in self._merged if loser is profile), profile))
+        _, winner = self._merged.get(id(profile), (profile, profile))
+        return _id(winner)
 
     def write(self, connection: Connection, now: datetime, arrival: int) -> None:
         """Write new, changed and merged profiles, as of an arrival."""
         self._insert_new(connection, now, arrival)
         self._insert_identifiers(connection)
         self._update_changed(connection, arrival)
-        _move(connection, {loser.id: _id(winner) for loser, winner in self._merged if loser.id is not None}, arrival)
+        _move(connection, {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}, arrival)
 
     def _user(self, user_id: str, anonymous_id: str | None) -> Profile:
         profile = self._by_user.get(user_id)
@@ -90,8 +93,7 @@ class People:
 
     def _merge(self, loser: Profile, winner: Profile) -> None:
         winner.absorb(loser)
-        self._merged = [(earlier, winner if into is loser else into) for earlier, into in self._merged]
-        self._merged.append((loser, winner))
+        self._merged[id(loser)] = (loser, winner)
         self._by_anonymous = {id: winner if owner is loser else owner for id, owner in self._by_anonymous.items()}
         self._new = [profile for profile in self._new if profile is not loser]
 
@@ -104,25 +106,19 @@ class People:
         self._new_anonymous_ids.append(anonymous_id)
 
     def _load_users(self, connection: Connection, user_ids: set[str]) -> None:
-        named = bulk.among(connection, profiles.c.user_id, user_ids)
-        for row in _rows(connection, user_ids, select(profiles.c.id, profiles.c.user_id).where(named)):
-            self._by_user[row.user_id] = Profile(id=row.id, user_id=row.user_id)
+        for id, user_id in _found(connection, _USERS, user_ids):
+            self._by_user[user_id] = Profile(id=id, user_id=user_id)
 
     def _load_anonymous(self, connection: Connection, anonymous_ids: set[str]) -> None:
         by_id = {profile.id: profile for profile in self._by_user.values()}
-        joined = identifiers.join(profiles, profiles.c.id == identifiers.c.profile_id)
-        named = (identifiers.c.type == ANONYMOUS_ID) & bulk.among(connection, identifiers.c.value, anonymous_ids)
-        owners = select(profiles.c.id, profiles.c.user_id, identifiers.c.value).select_from(joined).where(named)
-        for row in _rows(connection, anonymous_ids, owners):
-            self._by_anonymous[row.value] = by_id.setdefault(row.id, Profile(id=row.id, user_id=row.user_id))
+        for id, user_id, anonymous_id in _found(connection, _OWNERS, anonymous_ids):
+            self._by_anonymous[anonymous_id] = by_id.setdefault(id, Profile(id=id, user_id=user_id))
 
     def _load_traits(self, connection: Connection, user_ids: set[str | None], anonymous_ids: set[str]) -> None:
         learning = [self._by_user[id] for id in user_ids if id in self._by_user]
         learning += [self._by_anonymous[id] for id in anonymous_ids if id in self._by_anonymous]
         by_id = {_id(profile): profile for profile in learning}
-        # In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
-        theirs = select(profiles.c.id, profiles.c.traits, profiles.c.traits_at).order_by(profiles.c.id).with_for_update()
-        for row in _rows(connection, by_id, theirs.where(bulk.among(connection, profiles.c.id, by_id))):
+        for row in connection.execute(_TRAITS, {"ids": listed.values(by_id)}) if by_id else ():
             by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
 
     def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> None:
@@ -141,14 +137,26 @@ class People:
         bulk.insert(connection, identifiers, ("type", "value", "profile_id"), rows)
 
     def _update_changed(self, connection: Connection, arrival: int) -> None:
-        losers = {id(loser) for loser, _ in self._merged}
         everybody = {id(profile): profile for profile in (*self._by_user.values(), *self._by_anonymous.values())}
-        changed = [profile for key, profile in everybody.items() if profile.changed and key not in losers]
+        changed = [profile for key, profile in everybody.items() if profile.changed and key not in self._merged]
         if changed:
             _update(connection, changed, arrival)
             dates.replace_traits(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
 
 
+_USERS: Final = Prepared(select(profiles.c.id, profiles.c.user_id).where(listed.one_of(profiles.c.user_id, "ids")))
+_OWNERS: Final = Prepared(
+    select(profiles.c.id, profiles.c.user_id, identifiers.c.value)
+    .select_from(identifiers.join(profiles, profiles.c.id == identifiers.c.profile_id))
+    .where(identifiers.c.type == ANONYMOUS_ID, listed.one_of(identifiers.c.value, "ids"))
+)
+# In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
+_TRAITS: Final = (
+    select(profiles.c.id, profiles.c.traits, profiles.c.traits_at)
+    .where(listed.one_of(profiles.c.id, "ids"))
+    .order_by(profiles.c.id)
+    .with_for_update()
+)
 _COLUMNS: Final = ("id", "user_id", "traits", "traits_at", "created_at", "arrival", "traits_arrival")
 
 
@@ -173,9 +181,9 @@ def _linking(batch: Iterable[Call]) -> set[str]:
     return {id for call in batch if _teaches(call) for id in (call.anonymous_id, call.previous_id) if id}
 
 
-def _rows(connection: Connection, named: Collection[object], statement: Select[Any]) -> Iterable[Row[Any]]:
-    """Return what a statement finds; where it names nobody, nothing is asked."""
-    return connection.execute(statement) if named else ()
+def _found(connection: Connection, statement: Prepared, ids: Collection[str]) -> Iterable[Any]:
+    """Return the rows that a statement has for ids; where there are none, nothing is asked."""
+    return statement.execute(connection, ids=listed.values(ids)).all() if ids else ()
 
 
 def _update(connection: Connection, changed: Sequence[Profile], arrival: int) -> None:
@@ -189,24 +197,43 @@ def _update(connection: Connection, changed: Sequence[Profile], arrival: int) ->
         }
         for profile in changed
     ]
-    new = bulk.given(connection, rows, {"id": BigInteger, "traits": Text, "traits_at": Text, "learned": BigInteger})
+    _LEARNT.execute(connection, learnt=listed.documents(rows))
+
+
+def _learnt() -> Prepared:
+    new = listed.rows("learnt", {"id": BigInteger, "traits": Text, "traits_at": Text, "learned": BigInteger})
     values = {
         "traits": cast(new.c.traits, profiles.c.traits.type),
         "traits_at": cast(new.c.traits_at, profiles.c.traits_at.type),
         "traits_arrival": func.coalesce(new.c.learned, profiles.c.traits_arrival),
     }
-    connection.execute(update(profiles).where(profiles.c.id == new.c.id).values(values))
+    return Prepared(update(profiles).where(profiles.c.id == new.c.id).values(values))
+
+
+_LEARNT: Final = _learnt()
 
 
 def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> None:
     """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have."""
     if not winners:
         return
-    rows = [{"loser": loser, "winner": winner} for loser, winner in winners.items()]
-    moved = bulk.given(connection, rows, {"loser": BigInteger, "winner": BigInteger})
-    for table in (calls, identifiers):
-        connection.execute(update(table).where(table.c.profile_id == moved.c.loser).values(profile_id=moved.c.winner))
+    moved = listed.documents({"loser": loser, "winner": winner} for loser, winner in winners.items())
+    losers = listed.values(winners)
+    for statement in _MOVED:
+        statement.execute(connection, moved=moved, losers=losers)
     dates.move(connection, moved)
-    connection.execute(delete(profiles).where(bulk.among(connection, profiles.c.id, winners.keys())))
-    won = bulk.among(connection, profiles.c.id, {*winners.values()})
-    connection.execute(update(profiles).where(won).values(arrival=arrival))
+    _GONE.execute(connection, losers=losers)
+    _WON.execute(connection, arrived=arrival, winners=listed.values({*winners.values()}))
+
+
+def _moved(table: Table) -> Prepared:
+    # Said twice: of the rows alone PostgreSQL expects a hundred, and would rather read the whole table.
+    theirs = (table.c.profile_id == dates.MOVED.c.loser, listed.one_of(table.c.profile_id, "losers"))
+    return Prepared(update(table).where(*theirs).values(profile_id=dates.MOVED.c.winner))
+
+
+_MOVED: Final = (_moved(calls), _moved(identifiers))
+_GONE: Final = Prepared(delete(profiles).where(listed.one_of(profiles.c.id, "losers")))
+_WON: Final = Prepared(
+    update(profiles).where(listed.one_of(profiles.c.id, "winners")).values(arrival=told("arrived", BigInteger()))
+)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 from sync.call import Call, RejectedCall
 from sync.json_value import decode
 from sync.store.dialect import upsert
+from sync.store.prepared import Prepared
 from sync.store.profiles import portions
 from sync.store.schema import salts, suppressions
 
@@ -96,9 +97,11 @@ def _among(connection: Connection, digests: Iterable[str]) -> set[str]:
 
 def _salt(connection: Connection) -> bytes | None:
     """Return the salt; None where nobody is suppressed, which is all that most batches need to know."""
-    is_any = select(suppressions.c.digest).exists()
-    found = connection.scalars(select(salts.c.salt).where(salts.c.id == 1, is_any)).one_or_none()
+    found = _SALT_IN_USE.execute(connection).scalar_one_or_none()
     return None if found is None else bytes.fromhex(found)
+
+
+_SALT_IN_USE: Final = Prepared(select(salts.c.salt).where(salts.c.id == 1, select(suppressions.c.digest).exists()))
 
 
 def _made_salt(connection: Connection) -> bytes:
