@@ -77,7 +77,6 @@ class Scheduler:
         """Begin nothing more, and wait for what runs."""
         self._apscheduler.shutdown(wait=True)
 
-    @property
     def silence(self) -> float:
         """How many seconds ago the heart last beat, be it that the store could not be told."""
         return time.monotonic() - self._beaten

@@ -179,7 +179,7 @@ def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator
     scheduler = Scheduler(app.store, app.clock, wake.set)
     scheduler.every(LOOK_AT_FILE, _file_watcher(app, scheduler))
     with ExitStack() as stack:
-        threads = [threading.Thread(target=_watch, args=(scheduler, stop), name="watchdog")]
+        threads = [threading.Thread(target=watch, args=(scheduler.silence, stop), name="watchdog")]
         if retention := Retention.of(app.settings):
             # Not one of the scheduler's jobs: those that are no runs share a thread with its heart, which must go on beating.
             threads.append(threading.Thread(target=_keep_purging, args=(app, retention, stop), name="purge"))
@@ -264,13 +264,13 @@ def _stamp(app: App) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(file), (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
 
 
-def _watch(scheduler: Scheduler, stop: threading.Event) -> None:
+def watch(silence: Callable[[], float], stop: threading.Event, every: float = WATCH) -> None:
     """End the process when the scheduler's heart has stopped, so that whoever supervises it starts a new one.
 
     Not when the store cannot be told of it: a new process could not do so either, and calls may be going to the spool.
     """
-    while not stop.wait(WATCH):
-        silent = scheduler.silence
+    while not stop.wait(every):
+        silent = silence()
         if silent >= STALE.total_seconds():
             log.critical("the scheduler has been silent for %d seconds; this process ends so that it can be started anew", silent)
             os.kill(os.getpid(), signal.SIGTERM)

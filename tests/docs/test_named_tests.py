@@ -32,9 +32,10 @@ def _exists(file: Path, test: str) -> bool:
     )
 
 
-def test_every_row_of_the_security_page_names_a_test() -> None:
-    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| threat", "| ---"))]
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_every_row_of_the_page_names_a_test(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| threat", "| fault", "| ---"))]
 
     assert len(rows) > 25
     assert [row for row in rows if "`tests/" not in row] == []

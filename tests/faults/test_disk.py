@@ -1,9 +1,10 @@
-"""The disk: full, limited, read-only, and a write-ahead log that somebody keeps from being written back (rows 35 to 37)."""
+"""The disk: full, limited, locked, read-only, and a write-ahead log that cannot be written back (rows 33 and 35 to 37)."""
 
 from __future__ import annotations
 
 import resource
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_where_neither_store_nor_spool_can_be_written_nobody_is_told_success(fol
     drained(folder)
 
     assert set(traffic.statuses) == {200, 503}
+    oracle.stored_exactly(store, traffic.answered)
+
+
+def test_a_file_that_another_program_locks_for_ten_seconds_costs_nobody_a_call(folder: Folder, place: File, store: Store) -> None:
+    service = folder.serve()
+    with Traffic.of(2, seed=1, pause=0.05) as traffic:
+        traffic.url = service.url
+        place.take_away()
+        time.sleep(10)
+        place.give_back()
+        unlocked = time.monotonic()
+        drained(folder)
+        seconds = time.monotonic() - unlocked
+        traffic.end()
+
+    assert set(traffic.statuses) == {200}
+    assert seconds < 2
+    assert service.stop() == 0
     oracle.stored_exactly(store, traffic.answered)
 
 

@@ -18,7 +18,7 @@ from tests.crash import oracle
 from tests.crash.life import Folder
 from tests.faults.kills import restart_often
 from tests.faults.places import Server, emptied
-from tests.make import keep, track
+from tests.make import identify, keep, track
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(stor
     def write(writer: int) -> None:
         dice = random.Random(writer)
         for number in range(250):
-            dice.shuffle(people_of := people[:])
-            keep(store, *(track(one, message_id=f"{writer}-{number}-{one}") for one in people_of[:2]))
+            met = dice.sample(people, 2)
+            keep(store, *(identify(one, {f"by {writer}": number}, message_id=f"{writer}-{number}-{one}") for one in met))
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(write, writer) for writer in range(4)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from sync.audience import Cron, Definition, Every, Guard, Manual, Schedule
 from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
 from sync.scheduler import HEARTBEAT, Scheduler
+from sync.serve import watch
 from sync.store import Store, leases, requested
 from sync.store.audiences import by_key
 from sync.store.schema import runs
@@ -355,11 +357,25 @@ def test_a_heart_that_cannot_tell_the_store_beats_all_the_same(tmp_path: Path, s
     (tmp_path / "full.db").write_bytes(sqlite_template)
     running = scheduler(Store.at(f"sqlite:///file:{tmp_path / 'full.db'}?mode=ro&uri=true"), hands)
     time.sleep(1)
-    assert running.silence >= 1
+    assert running.silence() >= 1
 
     running.start()
-    wait_until(lambda: running.silence < 1, 4.0)
+    wait_until(lambda: running.silence() < 1, 4.0)
     running.stop()
+
+
+@pytest.mark.parametrize(("silent", "ended"), [(29.0, False), (31.0, True)])
+def test_a_heart_that_is_silent_for_long_ends_the_process(silent: float, ended: bool) -> None:
+    stop, told = threading.Event(), threading.Event()
+    kept = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    watching = threading.Thread(target=watch, args=(lambda: silent, stop, 0.01))
+    watching.start()
+    told.wait(0.5)
+    stop.set()
+    watching.join()
+    signal.signal(signal.SIGTERM, kept)
+
+    assert told.is_set() == ended
 
 
 def test_stopping_waits_for_the_run_that_is_under_way(store: Store) -> None:

@@ -68,17 +68,17 @@ def test_no_update_is_lost_among_threads(store: Store) -> None:
         beat(connection, "counter", "0")
 
     def add() -> None:
-        for _ in range(10):
+        for _ in range(100):
             store.write(_add_one)
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
+    threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     with store.reading() as connection:
-        assert connection.scalars(select(heartbeats.c.detail)).one() == "40"
+        assert connection.scalars(select(heartbeats.c.detail)).one() == "800"
 
 
 def _add_one(connection) -> None:
