@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sync.cli.options import JsonFlag, limit_option, since_option, until_option
-from sync.cli.output import clean, count, facts, in_table, note, say, say_json, shown_at, table
+from sync.cli.options import JsonFlag, instant, limit_option, since_option, until_option
+from sync.cli.output import age, clean, count, facts, in_table, note, say, say_json, shown_at, table
 from sync.cli.reports import COLUMNS, NUMBERS, run_row
 from sync.cli.session import opened_app
 
@@ -53,7 +53,7 @@ def listing(
     from sync.reports.deliveries import ORDER, deliveries
 
     with opened_app() as app, app.store.reading() as connection:
-        found = deliveries(connection, [State(state)] if state else ORDER, limit)
+        found, now = deliveries(connection, [State(state)] if state else ORDER, limit), app.clock()
     if json:
         say_json(found.report())
         return
@@ -61,8 +61,8 @@ def listing(
     for pause in found.pauses.values():
         say(f"lane {pause.lane} waits until {shown_at(pause.until)}: {clean(pause.reason)}")
     if found.items:
-        shown = ("id", "state", "attempts", "what", "reason")
-        table(shown, [[_cell(item[name]) for name in shown] for item in found.items], right=("attempts",), fold=("what", "reason"))
+        rows = [_row(item, now) for item in found.items]
+        table(("id", "state", "tries", "age", "what", "reason"), rows, right=("tries", "age"), fold=("what", "reason"))
 
 
 def show(
@@ -121,6 +121,15 @@ def _say_runs(found: Sequence[Run]) -> None:
             say(f"run {run.id} of {run.audience}, {shown_at(run.at)}: {clean(run.error)}")
         if run.outcome is Outcome.GUARDED and run.error and "let through" not in run.error:
             say(f"  to let it through: personas-sync sync --accept {run.id}")
+
+
+def _row(item: dict[str, Json], now: datetime) -> list[str | int]:
+    first, last = ([_cell(item[name]) for name in names] for names in (("id", "state", "attempts"), ("what", "reason")))
+    return [*first, _age(item["owed_since"], now), *last]
+
+
+def _age(since: Json, now: datetime) -> str:
+    return age(instant(since), now) if isinstance(since, str) else "-"
 
 
 def _cell(value: Json) -> str | int:

@@ -52,6 +52,15 @@ def in_table(at: datetime | None, absent: str = "-") -> str:
     return absent if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
+def age(since: datetime, now: datetime) -> str:
+    """Write how long ago something was, in its largest unit: `40 s`, `12 min`, `5 h`, `3 d`."""
+    seconds = max(0, int((now - since).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def clean(text: str) -> str:
     """Return a text that a terminal only shows: control characters, line breaks among them, are written as escapes."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -15,7 +15,7 @@ from sync.json_value import Json
 from sync.profile import known
 from sync.store.evidence import no_user
 from sync.store.profiles import ANONYMOUS_ID
-from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles
+from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles, runs
 
 __all__ = ["Change", "Connection", "LedgerRow", "Person", "changes_of", "latest_arrival", "ledger_row", "ledger_rows", "person"]
 # `Connection` is here for the doors, which hand it from one function to the next and know nothing else of SQLAlchemy.
@@ -54,6 +54,8 @@ class LedgerRow:
     attempts: int
     reason: str | None
     run_id: int
+    owed_since: datetime | None
+    """When the run that answers for it began."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,8 +125,9 @@ def latest_arrival(connection: Connection) -> datetime | None:
 
 def _rows() -> Select[Any]:
     return (
-        select(memberships, audiences.c.key, audiences.c.kind, profiles.c.user_id)
+        select(memberships, audiences.c.key, audiences.c.kind, profiles.c.user_id, runs.c.started_at)
         .join(audiences, audiences.c.id == memberships.c.audience_id)
+        .join(runs, runs.c.id == memberships.c.run_id, isouter=True)
         .join(profiles, profiles.c.id == memberships.c.profile_id)
     )
 
@@ -145,6 +148,7 @@ def _listed(rows: Sequence[Row[Any]]) -> list[LedgerRow]:
             attempts=row.attempts,
             reason=row.reason,
             run_id=row.run_id,
+            owed_since=row.started_at,
         )
         for row in rows
     ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from sync.app import system_clock
+from sync.cli.output import age
 from sync.standin import Fault, StandIn
 
 
@@ -41,6 +45,24 @@ def test_the_list_can_be_cut_short_and_counts_all_the_same(refused: Any) -> None
     assert (listed["rejected"], len(listed["items"])) == (4, 3)
     assert refused("deliveries", "--state", "owed", "--json").json["items"] == []
     assert max(map(len, refused("deliveries").lines)) <= 80
+
+
+def test_each_has_its_age(refused: Any) -> None:
+    listed = refused("deliveries", "--json").json["items"]
+    table = refused("deliveries").out
+
+    assert all(system_clock() - datetime.fromisoformat(item["owed_since"]) < timedelta(minutes=5) for item in listed)
+    assert "age" in table
+    assert re.search(r"rejected +1 +[0-9]+ (s|min) ", table)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(-5, "0 s"), (59, "59 s"), (61, "1 min"), (3_599, "59 min"), (86_399, "23 h"), (400_000, "4 d")]
+)
+def test_an_age_is_written_in_its_largest_unit(seconds: int, shown: str) -> None:
+    now = datetime(2026, 3, 4, tzinfo=UTC)
+
+    assert age(now - timedelta(seconds=seconds), now) == shown
 
 
 def test_one_delivery_is_shown_with_what_would_be_sent(refused: Any) -> None:

@@ -78,6 +78,7 @@ _ITEM: Final[Mapping[str, Schema]] = {
     "state": TEXT,
     "attempts": COUNT,
     "next_try_at": MAYBE_INSTANT,
+    "owed_since": MAYBE_INSTANT,
     "reason": MAYBE_TEXT,
     "what": TEXT,
 }
