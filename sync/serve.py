@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 LOOK_AT_FILE: Final = timedelta(seconds=2)
 PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
+LOOK_AGAIN: Final = 2.0
+"""Seconds until it is looked again whether a store that was away at the start can be used."""
 
 
 class Part(StrEnum):
@@ -53,20 +55,38 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
     Raises SettingsError where the sources would be open to the network or history be thrown away that is needed, SchemaMismatch,
     and InvalidDefinitions at the start; a file that becomes invalid later is reported in the log and changes nothing.
     """
-    _require_schema(app, only)
     _require_closed_door(app)
-    if only is not Part.WEB:
-        load_definitions(app)
-        _require_room(app)
+    prepared = _prepared_if_it_can_be(app, only)
     wake, stop = threading.Event(), threading.Event()
     with ExitStack() as stack:
         if only is not Part.WEB:
-            stack.enter_context(_working(app, wake, stop))
+            stack.enter_context(_working(app, wake, stop) if prepared else _working_later(app, wake, stop))
         if only is Part.WORKER:
             ready("personas-sync works; no HTTP in this process")
             _until_signalled(stop)
         else:
             _serve_http(app, wake, ready)
+
+
+def _prepared_if_it_can_be(app: App, only: Part | None) -> bool:
+    """Prepare for work, or return False where the store is away and the door can open all the same, since it has a spool."""
+    try:
+        _prepare(app, only)
+    except SchemaMismatch:
+        raise
+    except Unreachable as error:
+        if only is Part.WORKER or app.settings.spool is None:
+            raise
+        log.warning("calls go to the spool until the store can be used: %s", error)
+        return False
+    return True
+
+
+def _prepare(app: App, only: Part | None) -> None:
+    app.store.require_current_schema()
+    if only is not Part.WEB:
+        load_definitions(app)
+        _require_room(app)
 
 
 def load_definitions(app: App) -> bool:
@@ -101,21 +121,6 @@ def _beats(app: App) -> bool:
         last = leases.last_beat(connection, HEARTBEAT)
     # Ahead of now it was by a clock that was wrong.
     return last is not None and abs(app.clock() - last) < STALE
-
-
-def _require_schema(app: App, only: Part | None) -> None:
-    """Raise SchemaMismatch where the schema is not ours, and Unreachable where nothing can be done without the store.
-
-    A door that has a spool opens without the store, since a sender would come in vain.
-    """
-    try:
-        app.store.require_current_schema()
-    except SchemaMismatch:
-        raise
-    except Unreachable as error:
-        if only is not Part.WEB or app.settings.spool is None:
-            raise
-        log.warning("calls go to the spool until the store can be reached: %s", error)
 
 
 def _require_closed_door(app: App) -> None:
@@ -199,6 +204,32 @@ def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator
             wake.set()
             for thread in threads:
                 thread.join()
+
+
+@contextmanager
+def _working_later(app: App, wake: threading.Event, stop: threading.Event) -> Iterator[None]:
+    """Compute and send as soon as the store can be used."""
+    thread = threading.Thread(target=_work_once_prepared, args=(app, wake, stop), name="preparing")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _work_once_prepared(app: App, wake: threading.Event, stop: threading.Event) -> None:
+    prepared = False
+    while not prepared and not stop.wait(LOOK_AGAIN):
+        try:
+            prepared = _prepared_if_it_can_be(app, None)
+        except SyncError as error:
+            log.critical("this process ends, since what it is to do cannot be done: %s", error)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+    if prepared:
+        with _working(app, wake, stop):
+            stop.wait()
 
 
 def _keep_sending(sender: Sender, stop: threading.Event, wake: threading.Event) -> None:

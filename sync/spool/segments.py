@@ -10,7 +10,6 @@ of it is put there again, which changes nothing. The files hold personal data, s
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -55,16 +54,9 @@ class Segments:
         """Take possession of a folder, which is made where there is none. Raises SettingsError where it cannot be used."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _MODE)
+            lock = _locked(folder)
         except OSError as error:
             raise SettingsError(f"SYNC_SPOOL: the folder {folder} cannot be used: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise SettingsError(
-                f"SYNC_SPOOL: the folder {folder} belongs to another process that serves; each needs one of its own"
-            ) from None
         return cls(folder, most_bytes, segments_in(folder), lock)
 
     @property
@@ -141,6 +133,23 @@ def lines_of(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
         for line in file:
             start += len(line)
             yield line, start
+
+
+def _locked(folder: Path) -> int:
+    """Return the descriptor that holds the folder's lock, which ends with the process however it ends."""
+    try:
+        import fcntl
+    except ImportError:
+        raise SettingsError("SYNC_SPOOL: this system has no locks that end with a process, which the spool needs") from None
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, _MODE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SettingsError(
+            f"SYNC_SPOOL: the folder {folder} belongs to another process that serves; each needs one of its own"
+        ) from None
+    return lock
 
 
 def _segment(path: Path) -> Segment | None:

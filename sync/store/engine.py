@@ -78,7 +78,8 @@ def _leave_connections_behind() -> None:
         engine.dispose(close=False)
 
 
-os.register_at_fork(after_in_child=_leave_connections_behind)
+if hasattr(os, "register_at_fork"):  # Not where no process is forked: Windows.
+    os.register_at_fork(after_in_child=_leave_connections_behind)
 
 
 def _hurry(engine: Engine, milliseconds: int) -> None:

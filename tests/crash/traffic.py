@@ -85,7 +85,8 @@ class Traffic:
 
     @property
     def answered(self) -> dict[str, dict[str, Any]]:
-        return {id: call for client in self.clients for id, call in client.answered.items()}
+        # Copied in one go, since the clients go on.
+        return {id: call for client in self.clients for id, call in client.answered.copy().items()}
 
     @property
     def statuses(self) -> Counter[int]:

@@ -11,7 +11,7 @@ from sync.spool import look
 from sync.standin import StandIn
 from sync.store import Store
 from tests.crash import oracle
-from tests.crash.kills import end_leases, hold_to_everything, settle, wait_until
+from tests.crash.kills import end_leases, hold_to_everything, is_quiet, settle, wait_until
 from tests.crash.life import Folder
 from tests.crash.traffic import Traffic
 from tests.faults.kills import kill_while_spooling
@@ -85,15 +85,28 @@ def test_a_door_that_is_killed_while_it_spools_and_while_it_drains_loses_nothing
     assert len(traffic.answered) > 50
 
 
-def test_a_door_with_a_spool_opens_while_the_store_is_away(folder: Folder, place: Place, store: Store) -> None:
+def test_a_service_with_a_spool_starts_while_the_store_is_away_and_works_once_it_is_back(
+    folder: Folder, place: Place, store: Store, standin: StandIn
+) -> None:
     place.take_away()
-    service = folder.serve("--only", "web")
+    service = folder.serve()
     answer = post(service.url, "1")
     place.give_back()
     drained(folder)
+    wait_until(lambda: "ann" in standin.users() and is_quiet(store), "it does not work")
 
     assert answer.status_code == 200
+    assert standin.users()["ann"]["metadata"] == {"orders": 1}
     oracle.stored_exactly(store, {"1": {}})
+    assert service.stop() == 0
+
+
+def test_without_a_spool_nothing_starts_that_could_not_work(folder: Folder) -> None:
+    folder.environ |= {"SYNC_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none"}
+    assert folder.run("serve", "--only", "worker") == 5
+
+    folder.environ.pop("SYNC_SPOOL")
+    assert folder.run("serve") == 5
 
 
 def test_a_second_process_that_serves_from_the_same_folder_is_told_so(folder: Folder) -> None:
