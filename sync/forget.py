@@ -120,6 +120,7 @@ def _forgotten(
     ids = erase.ids_of(connection, user_id, profile_id)
     suppressions.add(connection, ids, now)
     erased = erase.erase(connection, profile_id, now)
+    erase.erase_types(connection, ids)
     # Those that came in since they were looked through, too.
     rejected = [*rejects.found, *_looked_through(connection, ids, rejects.last).found]
     erased |= {"rejected_calls": erase.erase_rejected(connection, rejected)}

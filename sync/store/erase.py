@@ -22,7 +22,7 @@ from sync.delivery import State
 from sync.json_value import decode
 from sync.membership import IN
 from sync.store import audiences as audiences_of_store
-from sync.store import runs
+from sync.store import metadata_types, runs
 from sync.store.profiles import ANONYMOUS_ID, portions
 from sync.store.schema import (
     audiences,
@@ -87,6 +87,12 @@ def erase_rejected(connection: Connection, found: Collection[int]) -> int:
     with _zeroed(connection):
         gone = [connection.execute(delete(rejected_calls).where(rejected_calls.c.id.in_(some))) for some in portions(found)]
     return sum(one.rowcount for one in gone)
+
+
+def erase_types(connection: Connection, ids: frozenset[str]) -> None:
+    """Erase the types of metadata keys that were made of an id."""
+    with _zeroed(connection):
+        metadata_types.forget_naming(connection, ids)
 
 
 def rejected_about(connection: Connection, ids: Collection[str], after: int) -> tuple[list[int], int] | None:

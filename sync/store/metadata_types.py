@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, delete, or_, select
 
@@ -23,6 +24,10 @@ class KeyType:
     since: datetime
 
 
+MOST: Final = 20_000
+"""Keys of one lane. There are more only where ids were made keys; those beyond bind nobody."""
+
+
 def known(connection: Connection, lane: Lane, keys: Collection[str]) -> dict[str, str]:
     """Return the types of those keys that have one."""
     m = metadata_types.c
@@ -30,11 +35,11 @@ def known(connection: Connection, lane: Lane, keys: Collection[str]) -> dict[str
     return dict(connection.execute(found).all())
 
 
-def learn(connection: Connection, lane: Lane, types: Mapping[str, str], now: datetime) -> None:
-    """Keep the types of keys that have none yet."""
+def learn(connection: Connection, lane: Lane, types: Mapping[str, str], now: datetime, most: int = MOST) -> None:
+    """Keep the types of keys that have none yet, until a lane has so many keys."""
     # In one order, so that two writers never wait for each other.
     rows = [{"lane": lane.value, "key": key, "type": type, "since": now} for key, type in sorted(types.items())]
-    if rows:
+    if rows and not _is_full(connection, lane, most):
         connection.execute(upsert(connection, metadata_types).on_conflict_do_nothing(), rows)
 
 
@@ -51,3 +56,18 @@ def forget(connection: Connection, lane: Lane, key: str) -> int:
     m = metadata_types.c
     within = m.key.startswith(f"{key}.", autoescape=True)
     return connection.execute(delete(metadata_types).where(m.lane == lane.value, or_(m.key == key, within))).rowcount
+
+
+def forget_naming(connection: Connection, ids: frozenset[str]) -> None:
+    """Forget the keys of which an id is a part: somebody made it one."""
+    dotted = [id for id in ids if "." in id]
+    for lane in Lane:
+        keys = connection.scalars(select(metadata_types.c.key).where(metadata_types.c.lane == lane.value))
+        found = [key for key in keys if not ids.isdisjoint(key.split(".")) or any(f".{id}." in f".{key}." for id in dotted)]
+        gone = delete(metadata_types).where(metadata_types.c.lane == lane.value, among(connection, metadata_types.c.key, found))
+        connection.execute(gone)
+
+
+def _is_full(connection: Connection, lane: Lane, most: int) -> bool:
+    kept = select(metadata_types.c.key).where(metadata_types.c.lane == lane.value)
+    return connection.execute(kept.order_by(metadata_types.c.key).offset(most - 1).limit(1)).first() is not None

@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from sync.call import CallType, Incoming
 from sync.compute import compute
-from sync.delivery import Rejected, Unknown
+from sync.delivery import Lane, Rejected, Unknown
 from sync.errors import NotFound
 from sync.forget import Forgotten, find, forget
 from sync.ingest import Span, accept, replay
 from sync.membership import Outcome
 from sync.payload import Mapping
-from sync.store import Store, calls, erase, receipts, suppressions
+from sync.store import Store, calls, erase, metadata_types, receipts, suppressions
 from sync.store.receipts import Receipt
 from sync.store.schema import rejected_calls
 from tests.forget.conftest import Post, everything, tables_that_name
@@ -76,6 +76,18 @@ def test_no_table_names_a_forgotten_user_any_more(store: Store, forgotten: Forge
     assert tables_that_name(store, "ann") == []
     left = counts(store)
     assert [left[name] for name in ("profiles", "calls", "identifiers", "dates", "memberships", "changes", "deliveries")] == [0] * 7
+
+
+def test_a_metadata_key_that_was_made_of_their_id_goes_and_others_stay(store: Store, forgotten: Forget) -> None:
+    a_life(store, "ann.lee", "a-1")
+    keys = {"scores": "object", "scores.ann.lee": "number", "seen.a-1.at": "string", "ann": "string", "ann.leeds": "string"}
+    with store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, keys, NOW)
+
+    forgotten("ann.lee")
+
+    with store.reading() as connection:
+        assert [one.key for one in metadata_types.listed(connection)] == ["ann", "ann.leeds", "scores"]
 
 
 def test_what_is_known_of_others_stays_as_it_is(store: Store, forgotten: Forget) -> None:

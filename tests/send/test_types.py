@@ -171,6 +171,15 @@ def test_a_type_binds_nobody_once_the_answer_was_no(store: Store, outcome: Any) 
     assert known.clashes(store, Lane.USERS, [text]) == [None]
 
 
+def test_a_lane_with_very_many_keys_learns_no_more_of_them(store: Store) -> None:
+    with store.writing() as connection:
+        for number in range(5):
+            metadata_types.learn(connection, Lane.USERS, {f"k{number}": "number"}, NOW, most=3)
+        metadata_types.learn(connection, Lane.ACTIONS, {"k": "number"}, NOW, most=3)
+
+    assert (len(types(store, Lane.USERS)), len(types(store, Lane.ACTIONS))) == (3, 1)
+
+
 def test_what_is_known_is_not_asked_of_the_store_again(store: Store) -> None:
     seconds = [0.0]
     known, document = KnownTypes(lambda: seconds[0]), {"metadata": {"n": 1}}
