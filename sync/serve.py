@@ -152,7 +152,15 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
     take = keep if spool is None else spool.before(keep)
     # Where any key is taken there is one source, and nobody whom it could keep out.
     limits = Limits(source_rate=settings.source_rate if settings.write_keys else None)
-    door = Door(accept=take, clock=app.clock, health=lambda: health(app, spool), sources=settings.write_keys, limits=limits)
+    door = Door(
+        accept=take,
+        clock=app.clock,
+        health=lambda: health(app, spool),
+        sources=settings.write_keys,
+        answered=metrics.answered,
+        limited=metrics.limited,
+        limits=limits,
+    )
     access = Access(settings.api_token, on_loopback=is_loopback(settings.host))
     program = Program(
         store=app.store,

@@ -59,6 +59,10 @@ class Door:
     """May block; called from a thread of its own."""
     sources: Mapping[str, str] | None = field(default=None, repr=False)
     """Write key by the source's name. None takes any key, as the source `default`: for loopback only."""
+    answered: Callable[[int], None] = lambda status: None
+    """Told the status of every answer to a sender."""
+    limited: Callable[[str], None] = lambda source: None
+    """Told the name of a source whenever it is told to wait because it sends too much."""
     limits: Limits = Limits()
     monotonic: Callable[[], float] = time.monotonic
     """Seconds, for what must not follow the clock when that is set."""

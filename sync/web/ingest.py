@@ -60,6 +60,10 @@ class IngestRoute(BaseRoute):
             answer = invalid(reason)
         except SenderLeft:
             return
+        except Exception:
+            self._door.answered(500)
+            raise
+        self._door.answered(answer.status)
         await answer.plus(cors(headers))(scope, receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
@@ -120,6 +124,7 @@ class IngestRoute(BaseRoute):
         """Raise Refused (429) where a source has sent more than its rate."""
         wait = self._rates.wait(source)
         if wait:
+            self._door.limited(source)
             raise Refused(come_again(429, "too_many_requests", "this source sends too much at a time", math.ceil(wait)))
 
     def _behind(self) -> Answer:

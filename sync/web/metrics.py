@@ -1,4 +1,4 @@
-"""What Prometheus is told. No label holds anything about a user: lanes, states, outcomes, and the keys of definitions.
+"""What Prometheus is told. No label holds anything about a user: lanes, states, outcomes, sources, and the keys of definitions.
 
 What the store knows is read when somebody asks, so that every process shows the same. What only a process knows, the calls it took
 in, it counts itself, from its start.
@@ -47,6 +47,10 @@ class Metrics:
         self._calls = Counter("personas_sync_calls", "Calls this process took in.", ["result"], registry=self._registry)
         for result in ("accepted", "duplicate", "rejected", "suppressed"):
             self._calls.labels(result)
+        self._answers = Counter("personas_sync_answers", "Answers of this process to senders.", ["status"], registry=self._registry)
+        self._limited = Counter(
+            "personas_sync_limited", "Requests of a source that sent too much.", ["source"], registry=self._registry
+        )
         self._registry.register(_OfStore(figures, clock))
         if lying is not None:
             self._registry.register(_OfSpool(lying, clock))
@@ -56,6 +60,14 @@ class Metrics:
         counts = {"accepted": accepted, "duplicate": duplicate, "rejected": rejected, "suppressed": suppressed}
         for result, count in counts.items():
             self._calls.labels(result).inc(count)
+
+    def answered(self, status: int) -> None:
+        """Count an answer to a sender."""
+        self._answers.labels(str(status)).inc()
+
+    def limited(self, source: str) -> None:
+        """Count a request that a source was told to send later, since it sends too much."""
+        self._limited.labels(source).inc()
 
     def text(self) -> bytes:
         """Return what Prometheus reads. Asks the store."""

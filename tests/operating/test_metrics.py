@@ -40,6 +40,18 @@ def test_calls_taken_in_are_counted_by_what_became_of_them(operated: Any) -> Non
     assert [value(found, "calls_total", result=one) for one in ("accepted", "duplicate", "rejected")] == [2, 1, 1]
 
 
+def test_answers_to_senders_are_counted_by_status_and_sources_that_had_to_wait_by_name(operate: Any, database_url: str) -> None:
+    place = operate(SYNC_WRITE_KEYS="web=k,app=l", SYNC_SOURCE_RATE="0.01", SYNC_DATABASE_URL=database_url)
+    call = {"userId": "ann", "event": "x"}
+    for body in (call | {"writeKey": "k"}, call | {"writeKey": "k"}, call | {"writeKey": "l"}, call | {"writeKey": "no"}, {}):
+        place.post("/v1/track", body, token=None)
+
+    found = scraped(place)
+
+    assert [value(found, "answers_total", status=one) for one in ("200", "401", "429")] == [2, 2, 1]
+    assert [value(found, "limited_total", source=one) for one in ("web", "app")] == [1, None]
+
+
 def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any) -> None:
     keep(operated.store, identify("ann", {"plan": "gold"}), track("ann"), track("bob"), forward=True)
     record(operated.store, audience(operated.store), ["ann", "bob"])
