@@ -12,13 +12,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from starlette.applications import Starlette
 
-from sync.app import App
+from sync.app import SPOOL_AFTER, App
 from sync.apply import apply
 from sync.call import Incoming
 from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Unreachable
@@ -70,13 +71,16 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
 
 def _prepared_if_it_can_be(app: App, only: Part | None) -> bool:
     """Prepare for work, or return False where the store is away and the door can open all the same, since it has a spool."""
-    try:
+    if only is Part.WORKER or app.settings.spool is None:
         _prepare(app, only)
+        return True
+    try:
+        # Senders wait meanwhile.
+        with app.store.hurried(SPOOL_AFTER) as store:
+            _prepare(replace(app, store=store), only)
     except SchemaMismatch:
         raise
     except Unreachable as error:
-        if only is Part.WORKER or app.settings.spool is None:
-            raise
         log.warning("calls go to the spool until the store can be used: %s", error)
         return False
     return True

@@ -56,7 +56,7 @@ class Sender:
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
         """Send whatever becomes due until told to stop; then finish what is on its way."""
-        self._try_key_again()
+        self._begin()
         try:
             while not stop.is_set():
                 with self._holding(worker=True) as right:
@@ -69,7 +69,7 @@ class Sender:
 
     def drain(self, patience: timedelta, progress: Callable[[int], None] = lambda count: None) -> Drain:
         """Send until nothing is due, and wait at most so long for a lane that is paused or for another process that sends."""
-        self._try_key_again()
+        self._begin()
         drain = Drain(stop=threading.Event(), wake=threading.Event(), patience=patience, progress=progress)
         while self._unsettled():
             with self._holding(worker=False) as right:
@@ -134,10 +134,14 @@ class Sender:
         except Unreachable as error:
             log.warning("cannot say that this process no longer sends, which others will notice: %s", error)
 
-    def _try_key_again(self) -> None:
-        """Whoever starts the program may have mended the key."""
+    def _begin(self) -> None:
+        """Try the key, which whoever starts the program may have mended, and let go of what could not be given back before.
+
+        All that was on its way then is over, since nobody else goes by this name.
+        """
         with self.desk.store.writing() as connection:
             leases.try_key_again(connection, self.desk.clock())
+            leases.let_go(connection, names(self.desk.store), self.owner)
 
     def _unsettled(self) -> bool:
         """Whether anything is due, or on its way: in another process, or in one that died."""

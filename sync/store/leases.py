@@ -89,6 +89,11 @@ def give_back(connection: Connection, several: Collection[Lease]) -> None:
     connection.execute(update(leases).where(_ours(several)).values(owner=""))
 
 
+def let_go(connection: Connection, several: Collection[str], owner: str) -> None:
+    """End whichever of these leases an owner holds, who has lost count of them."""
+    connection.execute(update(leases).where(leases.c.name.in_(several), leases.c.owner == owner).values(owner=""))
+
+
 def count_held(connection: Connection, prefix: str, now: datetime) -> int:
     """Count the leases below a name that somebody holds."""
     held = and_(leases.c.name.startswith(prefix, autoescape=True), leases.c.owner != "", leases.c.expires_at > now)

@@ -74,11 +74,6 @@ def let_leases_end(store: Store, standin: StandIn) -> None:
     # One that the dead program had just opened may not have been accepted yet.
     time.sleep(0.05)
     wait_until(lambda: standin.open_connections == 0, "requests are on their way")
-    end_leases(store)
-
-
-def end_leases(store: Store) -> None:
-    """Let the leases run out that somebody holds who cannot give them back."""
     with store.writing() as connection:
         connection.execute(update(leases).values(expires_at=EPOCH))
 

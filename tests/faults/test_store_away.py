@@ -11,7 +11,7 @@ from sync.spool import look
 from sync.standin import StandIn
 from sync.store import Store
 from tests.crash import oracle
-from tests.crash.kills import end_leases, hold_to_everything, is_quiet, settle, wait_until
+from tests.crash.kills import hold_to_everything, is_quiet, settle, wait_until
 from tests.crash.life import Folder
 from tests.crash.traffic import Traffic
 from tests.faults.kills import kill_while_spooling
@@ -35,8 +35,7 @@ def test_a_store_that_is_away_for_a_while_loses_no_call_and_tells_nobody_to_come
         place.give_back()
         traffic.end()
     drained(folder)
-    end_leases(store)
-    settle(service, store)
+    settle(service, store, seconds=20)
 
     assert set(traffic.statuses) == {200}
     assert service.stop() == 0
