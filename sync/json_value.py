@@ -39,7 +39,7 @@ def encode(value: Writable) -> str:
     return _encoder.encode(value).decode()
 
 
-def encode_bytes(value: Json) -> bytes:
+def encode_bytes(value: Writable) -> bytes:
     """Write a value as `encode` does, in UTF-8."""
     return _encoder.encode(value)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from sync.payload.bodies import Body, Mapping, addressed, bodies, transaction_id, wanted
 from sync.payload.membership import Computation, ComputationClass, membership_call, merge, telling
 from sync.payload.metadata_types import Clash, fits, typed_keys, weighed
-from sync.payload.sizes import BATCH_BYTES, BATCH_ITEMS, ITEM_BYTES, size
+from sync.payload.sizes import BATCH_BYTES, BATCH_ITEMS, ITEM_BYTES, size, size_of_all
 
 __all__ = [
     "BATCH_BYTES",
@@ -30,6 +30,7 @@ __all__ = [
     "membership_call",
     "merge",
     "size",
+    "size_of_all",
     "telling",
     "transaction_id",
     "typed_keys",

@@ -5,6 +5,7 @@ Moesif counts uncompressed bytes, whatever the encoding (API reference, "Errors"
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sync.json_value import Json, encode_bytes
@@ -20,3 +21,8 @@ BATCH_ITEMS: Final = 100
 def size(document: dict[str, Json]) -> int:
     """Return how many bytes a document takes in a request, before compression. In a batch one comma comes on top."""
     return len(encode_bytes(document))
+
+
+def size_of_all(documents: Sequence[dict[str, Json]]) -> int:
+    """Return how many bytes a batch of documents takes, before compression."""
+    return len(encode_bytes(documents))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -30,18 +30,18 @@ class Drain:
     _since: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, outcomes: Iterable[Outcome], requests: int) -> None:
-        """Count what came back."""
-        known = list(outcomes)
-        accepted = sum(isinstance(outcome, Accepted) for outcome in known)
-        failures = [outcome for outcome in known if not isinstance(outcome, Accepted | Rejected)]
+    def note(self, results: Sequence[tuple[int, Outcome]], requests: int) -> None:
+        """Count what came back: of how many items the same became."""
+        accepted = sum(count for count, outcome in results if isinstance(outcome, Accepted))
+        decided = sum(count for count, outcome in results if isinstance(outcome, Accepted | Rejected))
+        failures = [outcome for _, outcome in results if not isinstance(outcome, Accepted | Rejected)]
         with self._lock:
             self.requests += requests
             self.accepted += accepted
             self.last_failure = failures[-1] if failures else None if accepted else self.last_failure
             if accepted:
                 self._since = time.monotonic()
-        self.progress(len(known) - len(failures))
+        self.progress(decided)
 
     def probing(self, change: int) -> None:
         """Count one that begins to find out, or has (-1)."""

@@ -11,12 +11,10 @@ from uuid import uuid4
 
 from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected, name_of
 from sync.errors import Unreachable
-from sync.payload import ITEM_BYTES, size
-from sync.send.parcels import Desk, Parcel
+from sync.payload import ITEM_BYTES, size, size_of_all
+from sync.send.parcels import Desk, Parcel, Result
 
 log = logging.getLogger(__name__)
-
-Result = tuple[Parcel, Outcome]
 
 NO_RIGHT: Final = Later(reason="the right to send ran out")
 
@@ -55,7 +53,7 @@ class Exchange:
         verdict = self._stopped_by
         if isinstance(verdict, AllRefused):
             # Those that were found to be bad on the way to the verdict are no worse than the others.
-            return [(parcel, verdict if isinstance(outcome, Rejected) else outcome) for parcel, outcome in results]
+            return [(some, verdict if isinstance(outcome, Rejected) else outcome) for some, outcome in results]
         return results
 
     def _without_clashes(self, parcels: Sequence[Parcel], refused: list[Result]) -> list[Parcel]:
@@ -67,17 +65,20 @@ class Exchange:
             return []
         for parcel, clash in zip(parcels, clashes, strict=True):
             if clash is not None:
-                refused += self._apart(parcel) or [(parcel, Rejected(reason=str(clash), unsent=True))]
+                refused += self._apart(parcel) or [([parcel], Rejected(reason=str(clash)))]
         return [parcel for parcel, clash in zip(parcels, clashes, strict=True) if clash is None]
 
     def _batches(self, parcels: Sequence[Parcel], refused: list[Result]) -> Iterator[list[Parcel]]:
+        if self._fit_together(parcels):
+            yield list(parcels)
+            return
         batch: list[Parcel] = []
         room = self._desk.batch_bytes
         for parcel in parcels:
             needed = size(parcel.document) + 1
             if needed > ITEM_BYTES:
-                too_large = Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes", unsent=True)
-                refused += self._apart(parcel) or [(parcel, too_large)]
+                too_large = Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes")
+                refused += self._apart(parcel) or [([parcel], too_large)]
                 continue
             if batch and (needed > room or len(batch) >= self._desk.batch_items):
                 yield batch
@@ -86,6 +87,11 @@ class Exchange:
             room -= needed
         if batch:
             yield batch
+
+    def _fit_together(self, parcels: Sequence[Parcel]) -> bool:
+        """Whether all go into one request, as most do; each by itself costs more to weigh."""
+        most = min(self._desk.batch_bytes, ITEM_BYTES)
+        return 0 < len(parcels) <= self._desk.batch_items and size_of_all([parcel.document for parcel in parcels]) <= most
 
     def _apart(self, parcel: Parcel) -> list[Result]:
         """Send the parts of a parcel one at a time, since a user must not stand in one batch twice; nothing where there is one."""
@@ -117,7 +123,7 @@ class Exchange:
     def _told(self, batch: list[Parcel], outcome: Outcome) -> list[Result]:
         if not isinstance(outcome, Accepted | Rejected):
             self._stopped_by = self._stopped_by or outcome
-        return [(parcel, outcome) for parcel in batch]
+        return [(batch, outcome)]
 
     def _post(self, batch: Sequence[Parcel]) -> Outcome:
         if not self._may_send():

@@ -47,7 +47,7 @@ class KnownTypes:
     def clashes(self, store: Store, lane: Lane, documents: Sequence[Document]) -> list[Clash | None]:
         """Return for each document what is wrong with it. Raises Unreachable where the store must be asked and cannot be."""
         known = self._remembered(lane)
-        odd = {number: document for number, document in enumerate(documents) if self._watching and not fits(document, known)}
+        odd = _odd(documents, known) if self._watching else {}
         if odd:
             self._look_up(store, lane, known, odd.values())
         with self._lock:
@@ -91,3 +91,19 @@ class KnownTypes:
             for key in keys:
                 known.pop(key, None)
             known.update(found)
+
+
+def _odd(documents: Sequence[Document], known: Mapping[str, str]) -> dict[int, Document]:
+    """Return the documents, by number, that have a key whose type is not known to be the one that it has."""
+    found: dict[int, Document] = {}
+    fitting: object = None
+    for number, document in enumerate(documents):
+        metadata = document.get("metadata")
+        # Of users who are told the same it is the same object.
+        if metadata is fitting and metadata is not None:
+            continue
+        if fits(document, known):
+            fitting = metadata
+        else:
+            found[number] = document
+    return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,8 +18,8 @@ from sync.delivery import Lane, name_of
 from sync.errors import StoreBusy
 from sync.send.breaker import Breaker, Failure
 from sync.send.drain import Drain
-from sync.send.exchange import Division, Exchange, Result
-from sync.send.parcels import Desk, Parcel
+from sync.send.exchange import Division, Exchange
+from sync.send.parcels import Busy, Desk, Parcel, Result
 from sync.send.right import Right
 from sync.store import tallies
 from sync.store.leases import Pause
@@ -28,8 +30,11 @@ log = logging.getLogger(__name__)
 POLL: Final = timedelta(seconds=1)
 """How often an idle lane looks; what is owed within this process wakes it at once."""
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 16
 """How many requests are claimed for, and how many answers written down, in one transaction."""
+
+AHEAD: Final = 8
+"""How many requests may wait for a connection, so that none is idle while claims and answers are written."""
 
 SETTLE_WITHIN: Final = 0.05
 """Seconds that an answer may wait for others to be written down with it."""
@@ -43,17 +48,22 @@ class _Answered:
     """A request that has come back and is not written down yet."""
 
     parcels: list[Parcel]
+    """As they were claimed; the results may have them in parts."""
     results: list[Result]
     requests: int
     at: float = field(default_factory=time.monotonic)
     """By the monotonic clock."""
 
+    @property
+    def failed(self) -> bool:
+        return any(isinstance(outcome, Failure) for _, outcome in self.results)
+
 
 class LaneSender:
     """Sends one lane until its drain is over.
 
-    Claims for several requests at once and writes down several answers at once, since a transaction costs as much as a request;
-    what was claimed waits for a free connection.
+    Claims for several requests at once and writes down several answers at once, since a transaction costs as much as a request.
+    What was claimed waits for a connection, and is recalled where an answer speaks against going on.
     """
 
     def __init__(self, desk: Desk, lane: Lane, connections: int, right: Right, drain: Drain) -> None:
@@ -65,67 +75,82 @@ class LaneSender:
         self._breaker = Breaker(lane, desk.clock, desk.draw)
         self._division = Division()
         self._places = Places()
-        self._ready: list[list[Parcel]] = []
-        self._under_way: dict[Future[tuple[list[Result], int]], list[Parcel]] = {}
+        self._busy = Busy()
+        self._under_way: dict[Future[_Answered | None], list[Parcel]] = {}
         self._answered: list[_Answered] = []
+        self._recalled: list[Parcel] = []
+        self._halted = threading.Event()
+        """An answer speaks against going on, and has not been written down yet: what waits for a connection stays here."""
         self.failure: BaseException | None = None
 
     def work(self) -> None:
         """Run until stopped, or, where patience is limited, until nothing is due."""
         try:
             with ThreadPoolExecutor(self._connections, thread_name_prefix=f"send-{self.lane}") as pool:
-                while self._step(pool):
-                    pass
+                self._work(pool)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for this one
             self.failure = error
+
+    def _work(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            while self._step(pool):
+                pass
+        except BaseException:
+            # Before the pool is left, which waits for all that it was given: that comes back unsent from now on.
             self._drain.broken.set()
+            raise
 
     def _step(self, pool: ThreadPoolExecutor) -> bool:
         try:
             pause = self._fill(pool)
             if self._under_way:
                 self._collect()
-            if self._answered and self._is_time_to_settle():
+            if self._is_time_to_settle():
                 self._settle()
                 return True
             return bool(self._under_way or self._answered) or self._rest(pause)
         except StoreBusy as error:
             log.info("%s", error)
-            return bool(self._answered or self._ready) or not self._drain.is_over()
+            return bool(self._answered or self._recalled) or not self._drain.is_over()
 
     def _fill(self, pool: ThreadPoolExecutor) -> timedelta:
         """Keep every connection busy; return how long to wait where nothing could be claimed."""
-        while len(self._under_way) < self._connections:
-            if self._is_ending():
-                self._put_back()
-                return timedelta()
-            if not self._ready:
-                pause = timedelta() if self._breaker.is_probing else self._claim()
-                if not self._ready:
-                    return pause
-            parcels = self._ready.pop(0)
-            self._under_way[pool.submit(self._exchange, parcels)] = parcels
+        if self._is_ending():
+            self._recall()
+            return timedelta()
+        while len(self._under_way) < self._connections + AHEAD and not (self._breaker.is_probing or self._halted.is_set()):
+            claimed, pause = self._claim()
+            if not claimed:
+                return pause
+            self._busy.add(claimed)
+            size = self._desk.batch_items
+            for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
+                self._under_way[pool.submit(self._exchange, parcels)] = parcels
         return timedelta()
 
-    def _exchange(self, parcels: list[Parcel]) -> tuple[list[Result], int]:
+    def _exchange(self, parcels: list[Parcel]) -> _Answered | None:
+        """Make the requests for some parcels, on a thread of the pool; None where nothing is to be sent any more."""
+        if self._halted.is_set() or self._is_ending():
+            return None
         exchange = Exchange(self._desk, self.lane, lambda: self._right.holds, self._division)
-        return exchange.send(parcels), exchange.requests
+        answered = _Answered(parcels=parcels, results=exchange.send(parcels), requests=exchange.requests)
+        if answered.failed:
+            self._halted.set()
+        return answered
 
     # ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _claim(self) -> timedelta:
+    def _claim(self) -> tuple[list[Parcel], timedelta]:
         """Claim for several requests; return how long to wait where the lane is paused."""
         with self._desk.store.reading() as connection:
             pause = self._breaker.wait(connection)
             if pause or not self._desk.is_waiting(connection, self.lane):
-                return pause
-        on_the_way = [*self._under_way.values(), *(answered.parcels for answered in self._answered)]
-        busy = [parcel for parcels in on_the_way for parcel in parcels]
+                return [], pause
         # Said beforehand, so that no other lane takes the pause that this begins for one that will last.
         self._drain.probing(1)
         try:
             with self._desk.store.writing() as connection:
-                claimed, probed = self._claimed(connection, busy) if self._right.check(connection) else ([], None)
+                claimed, probed = self._claimed(connection) if self._right.check(connection) else ([], None)
                 # Another lane or process may just have begun to find out.
                 pause = timedelta() if claimed else self._breaker.wait(connection)
             if probed is not None:
@@ -134,18 +159,16 @@ class LaneSender:
         finally:
             if not self._breaker.is_probing:
                 self._drain.probing(-1)
-        size = self._desk.batch_items
-        self._ready = [claimed[start : start + size] for start in range(0, len(claimed), size)]
-        return pause
+        return claimed, pause
 
-    def _claimed(self, connection: Connection, busy: list[Parcel]) -> tuple[list[Parcel], Pause | None]:
+    def _claimed(self, connection: Connection) -> tuple[list[Parcel], Pause | None]:
         """Return what was claimed; and, where that is to find out whether the lane can send, the pause that it was in."""
         pause = self._breaker.pause(connection)
         if pause is None:
-            return self._desk.claim(connection, self.lane, busy, self._places, AT_ONCE, self._right.shares), None
-        if busy or self._breaker.wait(connection):
+            return self._desk.claim(connection, self.lane, self._busy, self._places, AT_ONCE, self._right.shares), None
+        if self._under_way or self._answered or self._breaker.wait(connection):
             return [], None
-        claimed = self._desk.claim(connection, self.lane, busy, self._places, 1, self._right.shares)
+        claimed = self._desk.claim(connection, self.lane, self._busy, self._places, 1, self._right.shares)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
         first = claimed[: self._desk.batch_items] if mine else []
@@ -161,48 +184,62 @@ class LaneSender:
         patience = SETTLE_WITHIN if self._answered else 1.0
         finished, _ = wait(self._under_way, timeout=patience, return_when=FIRST_COMPLETED)
         for future in finished:
-            results, requests = future.result()
-            self._answered.append(_Answered(parcels=self._under_way.pop(future), results=results, requests=requests))
+            answered, parcels = future.result(), self._under_way.pop(future)
+            if answered is None:
+                self._recalled += parcels
+            else:
+                self._answered.append(answered)
+
+    def _recall(self) -> None:
+        """Take back what still waits for a connection."""
+        for future, parcels in list(self._under_way.items()):
+            if future.cancel():
+                del self._under_way[future]
+                self._recalled += parcels
 
     def _is_time_to_settle(self) -> bool:
-        is_bad = any(isinstance(outcome, Failure) for answered in self._answered for _, outcome in answered.results)
-        is_last = not self._under_way and not self._ready
+        if self._recalled:
+            return True
+        if not self._answered:
+            return False
         waited = time.monotonic() - self._answered[0].at
-        return is_bad or is_last or len(self._answered) >= AT_ONCE or waited >= SETTLE_WITHIN
+        is_bad = any(answered.failed for answered in self._answered)
+        return is_bad or not self._under_way or len(self._answered) >= AT_ONCE or waited >= SETTLE_WITHIN
 
     def _settle(self) -> None:
         """Write down what came back. After an answer that speaks against going on, nothing more of what was claimed is sent."""
-        results = [result for answered in self._answered for result in answered.results]
-        outcomes = [outcome for _, outcome in results]
-        is_bad = any(isinstance(outcome, Failure) for outcome in outcomes)
+        is_bad = any(answered.failed for answered in self._answered)
         was_probing = self._breaker.is_probing
+        if is_bad:
+            self._recall()
+        results = [result for answered in self._answered for result in answered.results]
         with self._desk.store.writing() as connection:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
-                self._desk.settle(connection, results)
-                answers = ((parcel.document, outcome) for parcel, outcome in results)
-                self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
-                tallies.add(connection, Counter((self.lane, name_of(outcome)) for outcome in outcomes))
-                self._breaker.note(connection, outcomes)
-                if is_bad:
-                    self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
+                self._write_down(connection, results)
+        for parcels in (*(answered.parcels for answered in self._answered), self._recalled):
+            self._busy.remove(parcels)
         if is_bad:
-            self._ready = []
+            self._halted.clear()
+        if is_bad or self._recalled:
+            # What has been put back comes before what would be claimed next.
             self._places = Places()
         if was_probing:
             self._drain.probing(-1)
         requests = sum(answered.requests for answered in self._answered)
-        self._answered = []
-        self._drain.note(outcomes, requests)
+        self._answered, self._recalled = [], []
+        self._drain.note([(len(parcels), outcome) for parcels, outcome in results], requests)
 
-    def _put_back(self) -> None:
-        """Owe again what was claimed and is not going to be sent by this process."""
-        if not self._ready:
-            return
-        with self._desk.store.writing() as connection:
-            if self._right.check(connection):
-                self._desk.put_back(connection, [parcel for parcels in self._ready for parcel in parcels])
-        self._ready = []
+    def _write_down(self, connection: Connection, results: Sequence[Result]) -> None:
+        self._desk.settle(connection, results)
+        answers = ((parcel.document, outcome) for parcels, outcome in results for parcel in parcels)
+        self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
+        counts: Counter[tallies.Tally] = Counter()
+        for parcels, outcome in results:
+            counts[self.lane, name_of(outcome)] += len(parcels)
+        tallies.add(connection, counts)
+        self._breaker.note(connection, [outcome for _, outcome in results])
+        self._desk.put_back(connection, self._recalled)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
 from sqlalchemy import Connection
 
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
@@ -28,9 +29,8 @@ class Destination(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """One thing owed: a forwarded call, or one value of the ledger."""
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing owed: a forwarded call, or one value of the ledger. A struct, like the parcel, since there are millions."""
 
     document: dict[str, Json]
     delivery_id: int | None = None
@@ -39,8 +39,7 @@ class Part:
     update: debts.Update | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One item of a request: all that is owed about one subject, oldest first, as one document."""
 
     subject: str
@@ -55,21 +54,46 @@ class Parcel:
             document = merge(document, part.document)
         return cls(subject=subject, parts=tuple(parts), document=document)
 
-    @property
-    def profile_ids(self) -> set[int]:
-        return {update.profile_id for update in self.updates}
-
-    @property
-    def updates(self) -> list[debts.Update]:
-        return [part.update for part in self.parts if part.update is not None]
-
-    @property
-    def delivery_ids(self) -> list[int]:
-        return [part.delivery_id for part in self.parts if part.delivery_id is not None]
-
     def apart(self) -> list[Parcel]:
         """Return one parcel for each part, in order."""
         return [Parcel.of(self.subject, [part]) for part in self.parts]
+
+
+Result = tuple[Sequence[Parcel], Outcome]
+"""Parcels of which the same became."""
+
+
+class Busy:
+    """Who and what is on the way, or waits for a connection: nobody is to be in two requests at once."""
+
+    def __init__(self, parcels: Iterable[Parcel] = ()) -> None:
+        self.subjects: set[str] = set()
+        self.called: set[str] = set()
+        """The subjects with a forwarded call."""
+        self.deliveries: set[int] = set()
+        self.profiles: set[int] = set()
+        self.add(parcels)
+
+    def add(self, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            self.subjects.add(parcel.subject)
+            for part in parcel.parts:
+                if part.delivery_id is not None:
+                    self.deliveries.add(part.delivery_id)
+                    self.called.add(parcel.subject)
+                if part.update is not None:
+                    self.profiles.add(part.update.profile_id)
+
+    def remove(self, parcels: Iterable[Parcel]) -> None:
+        """Let parcels go that were added, whole."""
+        for parcel in parcels:
+            self.subjects.discard(parcel.subject)
+            self.called.discard(parcel.subject)
+            for part in parcel.parts:
+                if part.delivery_id is not None:
+                    self.deliveries.discard(part.delivery_id)
+                if part.update is not None:
+                    self.profiles.discard(part.update.profile_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +121,7 @@ class Desk:
         self,
         connection: Connection,
         lane: Lane,
-        busy: Collection[Parcel],
+        busy: Busy,
         places: Places | None = None,
         requests: int = 1,
         shares: frozenset[int] | None = None,
@@ -108,19 +132,17 @@ class Desk:
         """
         limit = self.batch_items * requests
         wanted = queue.Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
-        subjects = frozenset(parcel.subject for parcel in busy) if lane is not Lane.ACTIONS else frozenset()
-        on_the_way = frozenset(id for parcel in busy for id in parcel.delivery_ids)
-        parts = self._facts(connection, queue.claim(connection, wanted, subjects, on_the_way))
+        subjects = busy.subjects if lane is not Lane.ACTIONS else set()
+        parts = self._facts(connection, queue.claim(connection, wanted, subjects, busy.deliveries))
         if lane is Lane.USERS:
             parts += self._state(connection, busy, wanted)
         return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
 
-    def settle(self, connection: Connection, results: Iterable[tuple[Parcel, Outcome]]) -> None:
+    def settle(self, connection: Connection, results: Iterable[Result]) -> None:
         """Write down what became of parcels."""
         audiences.hold(connection)
         for outcome, parcels in _by_outcome(results):
-            deliveries = [id for parcel in parcels for id in parcel.delivery_ids]
-            updates = [update for parcel in parcels for update in parcel.updates]
+            deliveries, updates = _delivery_ids(parcels), _updates(parcels)
             match outcome:
                 case Accepted():
                     queue.settle_accepted(connection, deliveries)
@@ -136,15 +158,14 @@ class Desk:
                         queue.settle(connection, ids, state, reason)
                     debts.settle_back(connection, updates, State.OWED, reason)
 
-    def put_back(self, connection: Connection, parcels: Iterable[Parcel]) -> None:
+    def put_back(self, connection: Connection, parcels: Sequence[Parcel]) -> None:
         """Owe again what was claimed and never sent."""
-        several = list(parcels)
-        if not several:
+        if not parcels:
             return
         audiences.hold(connection)
-        for state, ids in _not_taken(several):
+        for state, ids in _not_taken(parcels):
             queue.put_back(connection, ids, state)
-        debts.put_back(connection, [update for parcel in several for update in parcel.updates])
+        debts.put_back(connection, _updates(parcels))
 
     def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
         parts = [
@@ -158,12 +179,10 @@ class Desk:
         queue.settle_accepted(connection, sorted(unwanted))
         return parts
 
-    def _state(self, connection: Connection, busy: Collection[Parcel], wanted: queue.Wanted) -> list[tuple[str, Part]]:
-        on_the_way = {id for parcel in busy for id in parcel.profile_ids}
-        due = debts.due_profiles(connection, wanted, on_the_way)
+    def _state(self, connection: Connection, busy: Busy, wanted: queue.Wanted) -> list[tuple[str, Part]]:
+        due = debts.due_profiles(connection, wanted, busy.profiles)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
-        called = frozenset(parcel.subject for parcel in busy if parcel.delivery_ids)
-        free = debts.without_users(connection, due, called) if due and called else due
+        free = debts.without_users(connection, due, busy.called) if due and busy.called else due
         if not free:
             return []
         audiences.hold(connection)
@@ -212,8 +231,16 @@ def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
     return [Parcel.of(subject, some) for subject, some in grouped.items()]
 
 
-def _by_outcome(results: Iterable[tuple[Parcel, Outcome]]) -> list[tuple[Outcome, list[Parcel]]]:
+def _by_outcome(results: Iterable[Result]) -> list[tuple[Outcome, list[Parcel]]]:
     grouped: dict[Outcome, list[Parcel]] = {}
-    for parcel, outcome in results:
-        grouped.setdefault(outcome, []).append(parcel)
+    for parcels, outcome in results:
+        grouped.setdefault(outcome, []).extend(parcels)
     return list(grouped.items())
+
+
+def _delivery_ids(parcels: Iterable[Parcel]) -> list[int]:
+    return [part.delivery_id for parcel in parcels for part in parcel.parts if part.delivery_id is not None]
+
+
+def _updates(parcels: Iterable[Parcel]) -> list[debts.Update]:
+    return [part.update for parcel in parcels for part in parcel.parts if part.update is not None]

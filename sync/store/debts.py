@@ -7,16 +7,19 @@ is noticed when the answer comes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, literal, select, union_all, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and_, case, literal, select, union_all, update
 
 from sync.delivery import State
 from sync.store import runs
 from sync.store.dialect import among, in_shares
+from sync.store.listed import IDS, LISTED_IDS, among_ids, ids
+from sync.store.prepared import Prepared, told
 from sync.store.queue import Wanted
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
 
@@ -35,7 +38,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """JSON."""
 
 
-def due_profiles(connection: Connection, wanted: Wanted, busy: set[int]) -> list[int]:
+def due_profiles(connection: Connection, wanted: Wanted, busy: Collection[int]) -> list[int]:
     """Return the next profiles about whom something is owed and nobody is sending: unknown ones first."""
     places = wanted.places
     first, rest = _due(connection, wanted, busy, after=places.ledger)
@@ -50,18 +53,26 @@ def due_profiles(connection: Connection, wanted: Wanted, busy: set[int]) -> list
     return due
 
 
-def _due(connection: Connection, wanted: Wanted, busy: set[int], *, after: int) -> tuple[list[int], list[int]]:
+def _due(connection: Connection, wanted: Wanted, busy: Collection[int], *, after: int) -> tuple[list[int], list[int]]:
     """Return profiles about whom something is unknown, and those about whom something is owed, each in order."""
     found: dict[str, set[int]] = {state: set() for state in _DUE}
+    told = {"after": after, "most": wanted.limit, IDS: ids(busy)}
     for audience_id, state in _owing(connection):
-        one = select(memberships.c.profile_id).where(_of(audience_id), _is(state)).order_by(memberships.c.profile_id)
-        if state == State.OWED.value:
-            one = one.where(memberships.c.profile_id > after)
-        if wanted.shares is not None:
-            one = one.join(profiles, profiles.c.id == memberships.c.profile_id)
-            one = one.where(in_shares(connection, profiles.c.user_id, wanted.shares))
-        found[state].update(connection.scalars(one.limit(wanted.limit + len(busy))).all())
-    return sorted(found[State.UNKNOWN.value] - busy), sorted(found[State.OWED.value] - busy)
+        statement = _next(State(state), wanted.shares, connection.dialect.name)
+        found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told))
+    return sorted(found[State.UNKNOWN.value]), sorted(found[State.OWED.value])
+
+
+@lru_cache
+def _next(state: State, shares: frozenset[int] | None, database: str) -> Prepared:
+    """Return the statement for the next profiles about whom an audience owes something, but for those who are busy."""
+    m = memberships.c
+    one = select(m.profile_id).where(m.audience_id == _AUDIENCE, _is(state.value), m.profile_id.not_in(LISTED_IDS))
+    if state is State.OWED:
+        one = one.where(m.profile_id > told("after", BigInteger()))
+    if shares is not None:
+        one = one.join(profiles, profiles.c.id == m.profile_id).where(in_shares(database, profiles.c.user_id, shares))
+    return Prepared(one.order_by(m.profile_id).limit(told("most", Integer())))
 
 
 def _owing(connection: Connection) -> list[tuple[int, str]]:
@@ -82,7 +93,7 @@ def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
     return connection.execute(select(audiences.c.id).where(probe).limit(1)).first() is not None
 
 
-def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: frozenset[str]) -> list[int]:
+def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: Collection[str]) -> list[int]:
     """Return the profiles that are not one of the given users'."""
     theirs = select(profiles.c.id).where(among(connection, profiles.c.user_id, user_ids))
     left_out = set(connection.scalars(theirs))
@@ -91,71 +102,38 @@ def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: 
 
 def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
     """Take all that is owed about the given profiles, with the values of this moment, in the order of the profiles given."""
-    m = memberships.c
-    taken = (
-        update(memberships)
-        .where(among(connection, m.profile_id, profile_ids), _is(*_DUE), m.value.is_not(None))
-        .values(state=State.SENDING.value, sent=m.value, attempts=m.attempts + 1)
-        .returning(m.profile_id, m.audience_id, m.value)
-    )
-    rows: dict[int, list[tuple[int, str]]] = {}
-    for profile_id, audience_id, value in connection.execute(taken).all():
-        rows.setdefault(profile_id, []).append((audience_id, value))
-    named = select(profiles.c.id, profiles.c.user_id).where(among(connection, profiles.c.id, profile_ids))
-    users = dict(connection.execute(named).all())
     keys = {id: (key, kind) for id, key, kind in connection.execute(select(audiences.c.id, audiences.c.key, audiences.c.kind))}
-    return [
-        Update(
-            audience_id=audience_id,
-            profile_id=profile_id,
-            user_id=users[profile_id],
-            key=keys[audience_id][0],
-            kind=keys[audience_id][1],
-            value=value,
-        )
-        for profile_id in profile_ids
-        for audience_id, value in sorted(rows.get(profile_id, ()))
-    ]
+    rows: dict[int, list[Update]] = {id: [] for id in profile_ids}
+    for audience_id in sorted({id for id, _ in _owing(connection)}):
+        key, kind = keys[audience_id]
+        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: ids(profile_ids)})
+        for profile_id, value, user_id in claimed:
+            update = Update(audience_id=audience_id, profile_id=profile_id, user_id=user_id, key=key, kind=kind, value=value)
+            rows[profile_id].append(update)
+    return [one for several in rows.values() for one in several]
 
 
 def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
     """Record that Moesif took these."""
-    m = memberships.c
-    taken = update(memberships).values(
-        accepted=m.sent,
-        accepted_at=now,
-        sent=None,
-        attempts=0,
-        reason=None,
-        # The value changed while the old one was on the way: owed again.
-        state=_answered(case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.SETTLED.value)),
-    )
-    runs.count_settled(connection, _settled_as(connection, State.SETTLED, taken, updates), {}, now)
+    runs.count_settled(connection, _settled_as(connection, State.SETTLED, _ACCEPTED, updates, now=now), {}, now)
 
 
 def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
     """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
-    m = memberships.c
-    state = case((m.value.is_distinct_from(m.sent), State.OWED.value), else_=State.REJECTED.value)
-    refused = update(memberships).values(state=_answered(state), sent=None, reason=reason)
-    runs.count_settled(connection, {}, _settled_as(connection, State.REJECTED, refused, updates), now)
+    runs.count_settled(connection, {}, _settled_as(connection, State.REJECTED, _REJECTED, updates, reason=reason), now)
 
 
 def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
     """Put back what was on the way: owed, or unknown where it may have arrived."""
-    values = {"state": _answered(literal(state.value)), "reason": reason, "sent": None}
-    doubt = _IN_DOUBT if state is State.UNKNOWN else {}
-    for rows in _on_the_way(connection, updates):
-        connection.execute(update(memberships).where(rows).values(**values, **doubt))
+    for audience_id, listed in _listed(updates):
+        statement = _DOUBTED if state is State.UNKNOWN else _OWED
+        statement.execute(connection, audience=audience_id, reason=reason, **{IDS: listed})
 
 
 def put_back(connection: Connection, updates: Sequence[Update]) -> None:
     """Owe again what was claimed and never sent: that was no attempt."""
-    m = memberships.c
-    # What was unknown before it was claimed has no accepted value, and so is told whatever happens.
-    values = {"state": _answered(literal(State.OWED.value)), "sent": None, "attempts": m.attempts - 1}
-    for rows in _on_the_way(connection, updates):
-        connection.execute(update(memberships).where(rows).values(**values))
+    for audience_id, listed in _listed(updates):
+        _UNSENT.execute(connection, audience=audience_id, **{IDS: listed})
 
 
 def abandon(connection: Connection, reason: str, shares: frozenset[int] | None = None) -> None:
@@ -168,33 +146,25 @@ def abandon(connection: Connection, reason: str, shares: frozenset[int] | None =
     connection.execute(left.values(**values, **_IN_DOUBT))
 
 
-_IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
-"""What Moesif holds is not known, so that no value is one that it need not be told."""
-
-
-def _answered(state: ColumnElement[str]) -> ColumnElement[str]:
-    """Return the state of a row after an answer: where there is no value any more there is nothing to tell."""
-    return case((memberships.c.value.is_(None), State.SETTLED.value), else_=state)
-
-
-def _settled_as(connection: Connection, state: State, statement: Any, updates: Sequence[Update]) -> Mapping[int, int]:
+def _settled_as(
+    connection: Connection, state: State, statement: Prepared, updates: Sequence[Update], **told: Any
+) -> Mapping[int, int]:
     """Update rows, and count those that got into a state by the run that answers for them."""
-    m = memberships.c
     found: Counter[int] = Counter()
-    for rows in _on_the_way(connection, updates):
-        settled = connection.execute(statement.where(rows).returning(m.run_id, m.state, m.value)).all()
+    for audience_id, listed in _listed(updates):
+        settled: Iterable[Any] = statement.execute(connection, audience=audience_id, **told, **{IDS: listed})
         # Nobody answers for a row without a value.
-        found.update(run_id for run_id, settled_as, value in settled if settled_as == state.value and value is not None)
+        found.update(run_id for run_id, settled_as, value in settled if value is not None and settled_as == state.value)
     return found
 
 
-def _on_the_way(connection: Connection, updates: Sequence[Update]) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that together are true of the rows of the given updates, and of no others about the same users."""
+def _listed(updates: Sequence[Update]) -> Iterator[tuple[int, str]]:
+    """Yield each audience of some updates with the parameter for their profiles."""
     by_audience: dict[int, list[int]] = {}
     for one in updates:
         by_audience.setdefault(one.audience_id, []).append(one.profile_id)
     for audience_id, profile_ids in sorted(by_audience.items()):
-        yield and_(_of(audience_id), among(connection, memberships.c.profile_id, sorted(profile_ids)), _is(State.SENDING.value))
+        yield audience_id, ids(sorted(profile_ids))
 
 
 def _is(*states: str) -> ColumnElement[bool]:
@@ -204,3 +174,63 @@ def _is(*states: str) -> ColumnElement[bool]:
 
 def _of(audience_id: int) -> ColumnElement[bool]:
     return memberships.c.audience_id == audience_id
+
+
+def _answered(state: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the state of a row after an answer: where there is no value any more there is nothing to tell."""
+    return case((memberships.c.value.is_(None), State.SETTLED.value), else_=state)
+
+
+def _unless_changed(state: State) -> ColumnElement[str]:
+    """Return the state of a row after an answer that settles it; where the value changed meanwhile it is owed again."""
+    return _answered(case((memberships.c.value.is_distinct_from(memberships.c.sent), State.OWED.value), else_=state.value))
+
+
+_AUDIENCE: Final = told("audience", BigInteger())
+_REASON: Final = told("reason", Text())
+_USER: Final = select(profiles.c.user_id).where(profiles.c.id == memberships.c.profile_id).correlate(memberships).scalar_subquery()
+
+_CLAIMED: Final = Prepared(
+    update(memberships)
+    .where(
+        memberships.c.audience_id == _AUDIENCE,
+        among_ids(memberships.c.profile_id),
+        _is(*_DUE),
+        memberships.c.value.is_not(None),
+    )
+    .values(state=State.SENDING.value, sent=memberships.c.value, attempts=memberships.c.attempts + 1)
+    .returning(memberships.c.profile_id, memberships.c.value, _USER)
+)
+
+_ON_THE_WAY: Final = update(memberships).where(
+    memberships.c.audience_id == _AUDIENCE, among_ids(memberships.c.profile_id), _is(State.SENDING.value)
+)
+"""The rows of some updates, which must be of one audience; and no others about the same users."""
+
+_SETTLED: Final = (memberships.c.run_id, memberships.c.state, memberships.c.value)
+
+_ACCEPTED: Final = Prepared(
+    _ON_THE_WAY.values(
+        accepted=memberships.c.sent,
+        accepted_at=told("now", memberships.c.accepted_at.type),
+        sent=None,
+        attempts=0,
+        reason=None,
+        state=_unless_changed(State.SETTLED),
+    ).returning(*_SETTLED)
+)
+_REJECTED: Final = Prepared(
+    _ON_THE_WAY.values(state=_unless_changed(State.REJECTED), sent=None, reason=_REASON).returning(*_SETTLED)
+)
+
+_IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
+"""What Moesif holds is not known, so that no value is one that it need not be told."""
+
+_OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), reason=_REASON, sent=None))
+_DOUBTED: Final = Prepared(
+    _ON_THE_WAY.values(state=_answered(literal(State.UNKNOWN.value)), reason=_REASON, sent=None, **_IN_DOUBT)
+)
+# What was unknown before it was claimed has no accepted value, and so is told whatever happens.
+_UNSENT: Final = Prepared(
+    _ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), sent=None, attempts=memberships.c.attempts - 1)
+)

@@ -33,17 +33,20 @@ WORTH_TRUNCATING: Final = 10_000
 
 def upsert(database: Connection | str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that can say what to do about rows that are there already, for a connection or a dialect's name."""
-    name = database if isinstance(database, str) else database.dialect.name
-    return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+    return sqlite.insert(table) if _name(database) == "sqlite" else postgresql.insert(table)
+
+
+def _name(database: Connection | str) -> str:
+    return database if isinstance(database, str) else database.dialect.name
 
 
 SHARES: Final = 16
 """Into how many shares users and companies are divided among those who send."""
 
 
-def in_shares(connection: Connection, subject: ColumnElement[str], shares: frozenset[int] | None) -> ColumnElement[bool]:
+def in_shares(database: Connection | str, subject: ColumnElement[str], shares: frozenset[int] | None) -> ColumnElement[bool]:
     """Return whether a subject is in one of the shares; None is all of them, and on SQLite there is only one."""
-    if shares is None or connection.dialect.name == "sqlite":
+    if shares is None or _name(database) == "sqlite":
         return true()
     return (func.hashtext(subject).op("&")(SHARES - 1)).in_(sorted(shares))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
@@ -87,7 +88,7 @@ class Wanted:
 
 
 def claim(
-    connection: Connection, wanted: Wanted, busy: frozenset[str] = frozenset(), on_the_way: frozenset[int] = frozenset()
+    connection: Connection, wanted: Wanted, busy: AbstractSet[str] = frozenset(), on_the_way: AbstractSet[int] = frozenset()
 ) -> list[Delivery]:
     """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
 
@@ -117,7 +118,7 @@ def claim(
     ]
 
 
-def _due(connection: Connection, state: State, wanted: Wanted, busy: frozenset[str], *, after: int) -> list[tuple[int, str]]:
+def _due(connection: Connection, state: State, wanted: Wanted, busy: AbstractSet[str], *, after: int) -> list[tuple[int, str]]:
     """Return (id, subject) of the next rows; as many more as there are busy subjects, since those are left out afterwards."""
     d = deliveries.c
     statement = (
@@ -139,7 +140,7 @@ def _as_doubtful(connection: Connection, wanted: Wanted, subjects: set[str]) -> 
     return set(connection.scalars(select(d.id).where(*theirs)))
 
 
-def _free(due: Sequence[tuple[int, str]], busy: frozenset[str], on_the_way: frozenset[int]) -> list[int]:
+def _free(due: Sequence[tuple[int, str]], busy: AbstractSet[str], on_the_way: AbstractSet[int]) -> list[int]:
     free = (row[0] for row in due if row[1] not in busy)
     return list(takewhile(lambda due_id: due_id not in on_the_way, free))
 

@@ -15,7 +15,7 @@ from sync.forget import Forgotten, forget
 from sync.json_value import Json
 from sync.payload import Mapping
 from sync.send import LEASE, Desk, Sender
-from sync.send.parcels import Parcel
+from sync.send.parcels import Busy, Parcel
 from sync.send.right import names
 from sync.store import Store, leases
 from sync.store.leases import Lease
@@ -57,11 +57,11 @@ class Post:
 
     def claim(self, lane: Lane = Lane.USERS, busy: Sequence[Parcel] = ()) -> list[Parcel]:
         with self.store.writing() as connection:
-            return self.desk.claim(connection, lane, busy)
+            return self.desk.claim(connection, lane, Busy(busy))
 
     def settle(self, parcels: Sequence[Parcel], outcome: Outcome) -> None:
         with self.store.writing() as connection:
-            self.desk.settle(connection, [(parcel, outcome) for parcel in parcels])
+            self.desk.settle(connection, [(parcels, outcome)])
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from sync.delivery import Accepted, Lane, Later, Outcome
 from sync.errors import Unreachable
 from sync.membership import Outcome as RunOutcome
 from sync.send import LEASE, SENDING, Sender
+from sync.send.parcels import Busy
 from sync.send.right import MARGIN, names
 from sync.standin import StandIn
 from sync.store import Store, leases, ledger, queue
@@ -37,7 +38,7 @@ def claim_and_die(road, now: Callable[[], object] | None = None) -> None:
     """Do what a sender does before its request, and nothing more."""
     with road.store.writing() as connection:
         assert leases.take_some(connection, names(road.store), "dead", road.clock(), LEASE, 99)
-        assert road.desk.claim(connection, Lane.USERS, [])
+        assert road.desk.claim(connection, Lane.USERS, Busy())
 
 
 def states(store: Store) -> dict[tuple[str, str], int]:

@@ -11,6 +11,7 @@ import pytest
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.send.breaker import KEY_PAUSE
 from sync.send.lane import STUBBORN
+from sync.send.parcels import Busy
 from sync.send.right import SENDING, names
 from sync.standin import Fault, StandIn
 from sync.store import Store, debts, leases, queue
@@ -47,7 +48,7 @@ def test_of_two_that_hold_half_each_sends_its_half_and_together_they_send_all(st
     with store.writing() as connection:
         for half in halves:
             for lane in (Lane.USERS, Lane.ACTIONS):
-                parcels = fake_road.desk.claim(connection, lane, [], requests=9, shares=half)
+                parcels = fake_road.desk.claim(connection, lane, Busy(), requests=9, shares=half)
                 taken.update(parcel.subject for parcel in parcels)
 
     assert taken == dict.fromkeys(users, 2)
@@ -125,11 +126,11 @@ def test_what_a_dead_one_had_is_unknown_to_whoever_takes_the_share_and_to_nobody
     record(store, audience(store), set(users))
     half = frozenset(range(8))
     with store.writing() as connection:
-        assert len(fake_road.desk.claim(connection, Lane.USERS, [])) == 40
+        assert len(fake_road.desk.claim(connection, Lane.USERS, Busy())) == 40
         debts.abandon(connection, "died", half)
         queue.abandon(connection, "died", half)
 
-        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, [], requests=9)}
+        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy(), requests=9)}
         theirs = {one.state for one in queue.listed(connection, None, 100)}
         debts.abandon(connection, "died")
         rest = debts.claim(connection, debts.due_profiles(connection, queue.Wanted(lane=Lane.USERS, limit=100), set()))

@@ -16,6 +16,7 @@ from sync.json_value import Json, decode
 from sync.membership import Outcome as RunOutcome
 from sync.payload import Mapping
 from sync.send import LEASE, SENDING, Desk, Sender
+from sync.send.parcels import Busy
 from sync.send.right import names
 from sync.store import Store, leases, ledger, queue, runs
 from sync.store.audiences import Stored, all_stored
@@ -130,7 +131,7 @@ class Machine(RuleBasedStateMachine):
         self.later()
         with self.store.writing() as connection:
             leases.take_some(connection, names(self.store), "dead", self.now, LEASE, 99)
-            parcels = self.sender.desk.claim(connection, lane, [])
+            parcels = self.sender.desk.claim(connection, lane, Busy())
         if arrived and lane is Lane.USERS:
             self.moesif.take([parcel.document for parcel in parcels])
         self.later()
