@@ -67,6 +67,8 @@ class Rejected:
     """Refused for good: something in the body is wrong. In a batch, at least one of its items."""
 
     reason: str
+    unsent: bool = False
+    """Whether it was refused here, so that it says nothing about the other side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -140,7 +140,7 @@ def _spool(given: Settings) -> Finding:
         wrong = SettingsError(f"SYNC_SPOOL: {folder} cannot be read: {error.strerror}")
         return _fault("spool", str(wrong), "name a folder that serve may read and write", wrong)
     if found.set_aside:
-        advice = "they are no longer tried; look into that file, and remove it when nothing in it is wanted any more"
+        advice = "look why; to try them again stop serve, rename that file to 00000001.spool and start it, or remove it"
         message = f"{count(found.set_aside, 'request')} could not be read or stored and lie in {folder / SET_ASIDE}"
         return Finding(name="spool", state=State.WARN, message=message, advice=advice)
     if found.bytes:

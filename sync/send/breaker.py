@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -62,11 +63,15 @@ class Breaker:
         last = known.get(self._lane)
         # An answer that comes during a pause is to a request from before it, and says nothing new.
         late = last is not None and last.until > now and not self.is_probing
-        self.is_probing = False
+        was_probing, self.is_probing = self.is_probing, False
         if failed:
             self._pause(connection, failed[-1], known, (last.failures if last else 0) + (not late), late=late)
-        elif last is not None and not late and any(isinstance(outcome, Accepted | Rejected) for outcome in outcomes):
+        elif last is not None and not late and any(map(_is_answer, outcomes)):
             leases.open_lane(connection, last)
+        elif last is not None and was_probing:
+            # Nothing was asked, since all was refused here: whoever is next finds out.
+            for pause in [one for one in known.values() if one is last or (one.key_refused and last.key_refused)]:
+                leases.pause(connection, replace(pause, until=now))
 
     def _pause(self, connection: Connection, worst: Failure, known: dict[Lane, Pause], failures: int, *, late: bool) -> None:
         refused = isinstance(worst, KeyRefused)
@@ -81,3 +86,8 @@ class Breaker:
             # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.
             if before is None or before.until < until or (lane is self._lane and not late):
                 leases.pause(connection, Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused))
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    """Whether the other side took something, or refused it."""
+    return isinstance(outcome, Accepted) or (isinstance(outcome, Rejected) and not outcome.unsent)

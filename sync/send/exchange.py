@@ -65,7 +65,7 @@ class Exchange:
             return []
         for parcel, clash in zip(parcels, clashes, strict=True):
             if clash is not None:
-                refused += self._apart(parcel) or [([parcel], Rejected(reason=str(clash)))]
+                refused += self._apart(parcel) or [([parcel], Rejected(reason=str(clash), unsent=True))]
         return [parcel for parcel, clash in zip(parcels, clashes, strict=True) if clash is None]
 
     def _batches(self, parcels: Sequence[Parcel], refused: list[Result]) -> Iterator[list[Parcel]]:
@@ -77,7 +77,7 @@ class Exchange:
         for parcel in parcels:
             needed = size(parcel.document) + 1
             if needed > ITEM_BYTES:
-                too_large = Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes")
+                too_large = Rejected(reason=f"larger than the {ITEM_BYTES:,} bytes that Moesif takes", unsent=True)
                 refused += self._apart(parcel) or [([parcel], too_large)]
                 continue
             if batch and (needed > room or len(batch) >= self._desk.batch_items):

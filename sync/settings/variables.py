@@ -90,7 +90,7 @@ VARIABLES: Final = (
         name="SYNC_SOURCE_RATE",
         default="10000",
         meaning=(
-            "Calls per second that serve takes from one source over time; beyond it that source alone is answered 429. "
+            "Calls per second that one serve takes from one source over time; beyond it that source alone is answered 429. "
             "The default is far above what SDKs send (Segment takes 1,000 requests per second in all) and keeps one source from "
             "taking all the room there is."
         ),

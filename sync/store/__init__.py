@@ -25,6 +25,9 @@ TRIES: Final = 8
 RACES: Final = frozenset({"40001", "40P01"})
 """PostgreSQL's codes for a serialization failure and a deadlock."""
 
+MENDED_BY_OPERATORS: Final = frozenset({"25006", "42501", "42703", "42P01"})
+"""PostgreSQL's codes for what it refuses whoever asks: a server that may only be read, rights, and another schema than ours."""
+
 Result = TypeVar("Result")
 
 
@@ -152,16 +155,16 @@ def _translated(store: Store) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise _explained(store.name, error) from error
     except DatabaseError as error:
-        if type(error) is not DatabaseError:
-            raise
         # What has no kind of its own: SQLite's "file is not a database", and a file that is damaged.
+        if type(error) is not DatabaseError and _sqlstate(error) not in MENDED_BY_OPERATORS:
+            raise
         raise _explained(store.name, error) from error
 
 
 def _explained(name: str, error: DBAPIError) -> SyncError:
     # The driver's sentence only: the statement is of no use to a user, and its values are somebody's data.
     cause = str(error.orig).strip().partition("\n")[0]
-    if getattr(error.orig, "sqlstate", None) in RACES:
+    if _sqlstate(error) in RACES:
         return StoreBusy(f"another process is writing the same rows of the store {name}; nothing was done, try again")
     if "database is locked" in cause or "database table is locked" in cause:
         return StoreBusy(f"the store {name} is locked by another process; nothing was done, try again")
@@ -170,4 +173,9 @@ def _explained(name: str, error: DBAPIError) -> SyncError:
 
 def _was_race(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, StoreBusy) else error
-    return isinstance(error, IntegrityError) or getattr(getattr(cause, "orig", None), "sqlstate", None) in RACES
+    return isinstance(error, IntegrityError) or _sqlstate(cause) in RACES
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """Return PostgreSQL's code for what went wrong; None where it is not PostgreSQL's error."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -46,6 +46,15 @@ class Server:
     def give_back(self) -> None:
         self.server.ensure_postgres_running()
 
+    def tell(self, statement: str) -> None:
+        """Do something to the database as its owner, for whoever connects from now on; those who are connected are cut off."""
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SET default_transaction_read_only = off")
+            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        engine.dispose()
+
     def copied(self, folder: Path) -> str:
         """Copy the database, to which nobody may be connected; return the copy's URL."""
         name = f"copy_{uuid.uuid4().hex}"

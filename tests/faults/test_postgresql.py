@@ -12,12 +12,14 @@ import pytest
 from sqlalchemy import event, func, select, text
 
 from sync.errors import Unreachable
+from sync.spool import look
 from sync.store import Store
 from sync.store import schema as t
 from tests.crash import oracle
 from tests.crash.life import Folder
 from tests.faults.kills import restart_often
 from tests.faults.places import Server, emptied
+from tests.faults.test_store_away import drained, post
 from tests.make import identify, keep, track
 
 
@@ -86,6 +88,34 @@ class Cutting:
         event.remove(self._store.engine, "commit", self._at_commit)
         for thread in self._threads:
             thread.join()
+
+
+READ_ONLY = "ALTER DATABASE postgres SET default_transaction_read_only"
+
+
+@pytest.mark.parametrize(
+    ("harm", "mending"),
+    [
+        (f"{READ_ONLY} = on", f"{READ_ONLY} = off"),
+        ("ALTER TABLE calls RENAME TO other", "ALTER TABLE other RENAME TO calls"),
+        ("ALTER TABLE calls RENAME COLUMN arrival TO other", "ALTER TABLE calls RENAME COLUMN other TO arrival"),
+    ],
+    ids=["a server that may only be read", "a table that is not there", "a column that is not there"],
+)
+def test_what_an_operator_has_to_mend_is_a_store_that_is_away(folder: Folder, place: Server, harm: str, mending: str) -> None:
+    """And not a fault of the calls, which would be set aside one by one."""
+    service = folder.serve("--only", "web")
+    place.tell(harm)
+    answers = [post(service.url, str(number)).status_code for number in range(3)]
+    time.sleep(1)
+    place.tell(mending)
+    drained(folder)
+
+    store = Store.at(place.url)
+    oracle.stored_exactly(store, {str(number): {} for number in range(3)})
+    store.close()
+    assert answers == [200, 200, 200]
+    assert look(folder.path / "spool").set_aside == 0
 
 
 def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(store: Store) -> None:

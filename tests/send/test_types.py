@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sync.delivery import Accepted, Lane, Later, Rejected, State
 from sync.payload import Mapping
 from sync.send.known_types import KnownTypes
 from sync.standin import StandIn
-from sync.store import Store, metadata_types, queue
+from sync.store import Store, leases, metadata_types, queue
 from sync.store.retry import Selection, retry
 from tests.make import NOW, computed_trait, group, identify, keep, people, record, told, track
 
@@ -169,6 +170,21 @@ def test_a_type_binds_nobody_once_the_answer_was_no(store: Store, outcome: Any) 
         known.answered(connection, Lane.USERS, [(number, outcome)], NOW)
 
     assert known.clashes(store, Lane.USERS, [text]) == [None]
+
+
+def test_what_is_rejected_here_does_not_open_a_lane_that_waits(store: Store, fake_road, told: Any) -> None:
+    """The one request that finds out whether Moesif is back is still to be made."""
+    with store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"age": "number"}, NOW)
+        leases.pause(connection, leases.Pause(lane=Lane.USERS, until=NOW, reason="503", failures=3, key_refused=False))
+    told.answer = lambda lane, documents: Later(reason="503", after=timedelta(minutes=5))
+    forward(store, identify("ann", {"age": "old"}), identify("bob", {"age": 41}), identify("cem", {"age": 42}))
+
+    fake_road.over(batch_items=1).drain(patience=1.0)
+
+    with store.reading() as connection:
+        pause = leases.pauses(connection)[Lane.USERS]
+    assert ([subject for subject, _ in rejected(store)], len(told.posts), pause.failures) == (["ann"], 1, 4)
 
 
 def test_a_lane_with_very_many_keys_learns_no_more_of_them(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_new_calls_go_behind_those_that_wait(spool: Open, shelf: Shelf) -> None:
     assert shelf.ids == ["first", "second"]
 
 
-def test_a_spool_that_is_drained_is_out_of_the_way_again_however_many_calls_come(spool: Open, shelf: Shelf) -> None:
+def test_order_is_kept_from_the_first_to_the_last_of_very_many_calls(spool: Open, shelf: Shelf) -> None:
     opened = spool()
     take = opened.before(shelf.accept)
     shelf.go_away()
@@ -74,7 +75,46 @@ def test_a_spool_that_is_drained_is_out_of_the_way_again_however_many_calls_come
 
     until(lambda: len(shelf.ids) == 3000, "it was not drained")
     assert shelf.ids == [str(number) for number in range(3000)]
-    assert opened.lying.bytes == 0
+
+
+def test_a_spool_gets_out_of_the_way_again_though_calls_come_all_the_time(spool: Open, shelf: Shelf) -> None:
+    opened = spool()
+    drainer, writers = "spool", set()
+
+    def slow(_batch: Sequence[Incoming]) -> None:
+        writers.add(threading.current_thread().name)
+        time.sleep(0.02)
+
+    take = opened.before(shelf.accept)
+    shelf.go_away()
+    take([incoming("0")])
+    shelf.fails = slow
+    ends = time.monotonic() + 10
+    while not writers - {drainer} and time.monotonic() < ends:
+        take([incoming("next")])
+
+    assert writers == {drainer, threading.current_thread().name}
+
+
+def test_a_process_that_is_stopped_while_it_drains_leaves_the_rest_to_the_next(spool: Open, shelf: Shelf, folder: Path) -> None:
+    left_behind(spool, folder, *(str(number) for number in range(3000)))
+    draining = threading.Event()
+
+    def slow(_batch: Sequence[Incoming]) -> None:
+        draining.set()
+        time.sleep(0.1)
+
+    shelf.fails = slow
+    stopped = spool()
+    stopped.before(shelf.accept)
+    draining.wait(5)
+    stopped.close()
+    assert 0 < len(shelf.ids) < 3000
+
+    later = spool()
+    later.before(shelf.accept)
+    until(lambda: not later.lying.bytes, "it was not drained")
+    assert list(dict.fromkeys(shelf.ids)) == [str(number) for number in range(3000)]
 
 
 def test_more_than_one_file_full_is_drained_in_order(spool: Open, shelf: Shelf, folder: Path) -> None:
@@ -165,6 +205,19 @@ def test_a_record_that_the_store_chokes_on_is_set_aside_and_holds_nobody_up(
     assert b'"message_id":"7"' in (folder / "set-aside").read_bytes()
     assert "RuntimeError" in caplog.text
     assert "zoe" not in caplog.text
+
+
+def test_what_was_set_aside_is_tried_again_under_the_name_of_a_spooled_file(spool: Open, shelf: Shelf, folder: Path) -> None:
+    path = left_behind(spool, folder, "1", "2")
+    path.rename(folder / "set-aside")
+    assert look(folder).set_aside == 2
+    (folder / "set-aside").rename(folder / "00000001.spool")
+
+    later = spool()
+    later.before(shelf.accept)
+    until(lambda: not later.lying.bytes, "it was not drained")
+    assert shelf.ids == ["1", "2"]
+    assert later.lying.set_aside == 0
 
 
 def test_a_spool_that_is_full_takes_nothing_more_and_goes_on_when_there_is_room(spool: Open, shelf: Shelf) -> None:
