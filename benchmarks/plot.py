@@ -15,7 +15,7 @@ LEFT: Final = 150
 RIGHT: Final = 90
 BAR: Final = 15
 GAP: Final = 14
-TOP: Final = 66
+TOP: Final = 84
 BOTTOM: Final = 34
 
 
@@ -36,8 +36,8 @@ class Group:
     bars: Sequence[Bar]
 
 
-def bars(title: str, unit: str, groups: Sequence[Group]) -> str:
-    """Draw groups of bars; a series has the same colour in each. Shorter is better."""
+def bars(title: str, below: str, unit: str, groups: Sequence[Group]) -> str:
+    """Draw groups of bars under a title and a line below it; a series has the same colour in each. Shorter is better."""
     values = [bar.value for group in groups for bar in group.bars if bar.value is not None]
     least, most = _decades(values)
     series = list(dict.fromkeys(bar.series for group in groups for bar in group.bars))
@@ -45,9 +45,10 @@ def bars(title: str, unit: str, groups: Sequence[Group]) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12" role="img">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{escape(f'{title}. {below}')}</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="12" y="22" font-size="15" font-weight="600" fill="#1c1c1c">{escape(title)}</text>',
+        f'<text x="12" y="40" fill="#555555">{escape(below)}</text>',
         *_legend(series),
         *_axis(least, most, height, unit),
         *_groups(groups, series, least, most),
@@ -70,8 +71,8 @@ def _place(value: float, least: int, most: int) -> float:
 def _legend(series: Sequence[str]) -> Iterator[str]:
     at = 12
     for place, name in enumerate(series):
-        yield f'<rect x="{at}" y="34" width="11" height="11" fill="{COLOURS[place % len(COLOURS)]}"/>'
-        yield f'<text x="{at + 16}" y="44" fill="#333333">{escape(name)}</text>'
+        yield f'<rect x="{at}" y="52" width="11" height="11" fill="{COLOURS[place % len(COLOURS)]}"/>'
+        yield f'<text x="{at + 16}" y="62" fill="#333333">{escape(name)}</text>'
         at += 34 + 7 * len(name)
 
 

@@ -77,7 +77,7 @@ def _costs(rows: Sequence[Row]) -> Iterator[str]:
 def _plot(title: str, rows: Sequence[Row]) -> str:
     scenes = list(dict.fromkeys(row["scene"] for row in rows))
     groups = [Group(name=scene, bars=[_bar(row) for row in rows if row["scene"] == scene]) for scene in scenes]
-    return bars(f"Seconds of processors a sync. {title}", "s", groups)
+    return bars("Seconds of processors a sync", title, "s", groups)
 
 
 def _bar(row: Row) -> Bar:

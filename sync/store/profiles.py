@@ -36,8 +36,8 @@ class People:
         self._by_anonymous: dict[str, Profile] = {}
         self._new: list[Profile] = []
         self._new_anonymous_ids: list[str] = []
+        # (loser, winner), by which object the loser is. A winner is a user, and users are never merged into anybody.
         self._merged: dict[int, tuple[Profile, Profile]] = {}
-        # (loser, winner) by the loser's identity as an object. A winner is a user, and users are never merged into anybody.
 
     @classmethod
     def concerned(cls, connection: Connection, batch: Sequence[Call]) -> People:
