@@ -114,9 +114,15 @@ class Segments:
         if self._open is None:
             number = 1 + max((int(segment.path.stem) for segment in self.known), default=0)
             path = self.folder / f"{number:08}.spool"
-            self._open = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, _MODE)
+            begun = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, _MODE)
             self.known.append(Segment(path=path))
-            _sync_folder(self.folder)
+            try:
+                _sync_folder(self.folder)
+            except OSError:
+                # Its name may not outlast a power cut, so nothing is written to it.
+                os.close(begun)
+                raise
+            self._open = begun
         return self.known[-1], self._open
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import literal, select
 
 from sync.store import Store
 
-QUERIES = 1_000
+QUERIES = 500
 
 
 def forked(work: Callable[[], None]) -> int:
