@@ -89,7 +89,9 @@ class Sender:
         with ThreadPoolExecutor(len(senders), thread_name_prefix="send") as pool:
             try:
                 lanes = [pool.submit(sender.work) for sender in senders]
-                while wait(lanes, timeout=0.05).not_done:
+                # Often enough for a tenth of the lease; twenty times a second would be most of what an idle service costs.
+                pulse = min(self.lease.total_seconds() / 20, 0.5)
+                while wait(lanes, timeout=pulse).not_done:
                     right.renew_when_due()
             except BaseException:
                 drain.stop.set()
