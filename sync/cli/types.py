@@ -22,13 +22,13 @@ def listing(
     Moesif holds a key to it; whatever has another type is rejected before it is sent, and `deliveries` shows it.
     """
     from sync.delivery import Lane
-    from sync.reports.instants import iso
+    from sync.reports.types import item
     from sync.store import metadata_types
 
     with opened_app() as app, app.store.reading() as connection:
         found = metadata_types.listed(connection, None if lane is None else Lane(lane))
     if json:
-        say_json({"types": [{"lane": one.lane, "key": one.key, "type": one.type, "since": iso(one.since)} for one in found]})
+        say_json({"types": [item(one) for one in found]})
     elif not found:
         say("no metadata key has been accepted yet")
     else:
@@ -47,14 +47,11 @@ def forget(
     process that sends notices within half a minute at the latest.
     """
     from sync.delivery import Lane
-    from sync.errors import NotFound
-    from sync.store import metadata_types
+    from sync.reports.types import forgotten
 
     with opened_app() as app:
-        forgotten = app.store.write(lambda connection: metadata_types.forget(connection, Lane(lane), key))
-    if not forgotten:
-        raise NotFound(f"no metadata key {key!r} has a type on the lane {lane}; `personas-sync types --lane {lane}` lists them")
+        report = app.store.write(lambda connection: forgotten(connection, Lane(lane), key))
     if json:
-        say_json({"forgotten": forgotten})
+        say_json(report)
     else:
-        say(f"forgotten: the type of {count(forgotten, 'key')}")
+        say(f"forgotten: the type of {count(report['forgotten'], 'key')}")

@@ -78,7 +78,7 @@ class KnownTypes:
         with self._lock:
             if self._monotonic() - self._since > REMEMBERED or len(self._known[lane]) > MOST:
                 self._known.clear()
-                # By now every answer has come; what is left is of requests that nobody will settle.
+                # Some may be of requests that nobody will settle any more; what is on its way just now is learned the next time.
                 self._new.clear()
                 self._since = self._monotonic()
             return self._known[lane]

@@ -43,11 +43,12 @@ def learn(connection: Connection, lane: Lane, types: Mapping[str, str], now: dat
         connection.execute(upsert(connection, metadata_types).on_conflict_do_nothing(), rows)
 
 
-def listed(connection: Connection, lane: Lane | None = None) -> list[KeyType]:
-    """Return all keys, of one lane or of all, in order."""
+def listed(connection: Connection, lane: Lane | None = None, after: str | None = None, limit: int | None = None) -> list[KeyType]:
+    """Return the keys of one lane, those that come after one, or of all lanes; in order."""
     m = metadata_types.c
-    statement = select(metadata_types).order_by(m.lane, m.key)
-    rows = connection.execute(statement if lane is None else statement.where(m.lane == lane.value))
+    statement = select(metadata_types).order_by(m.lane, m.key).limit(limit)
+    statement = statement if lane is None else statement.where(m.lane == lane.value)
+    rows = connection.execute(statement if after is None else statement.where(m.key > after))
     return [KeyType(lane=Lane(row.lane), key=row.key, type=row.type, since=row.since) for row in rows]
 
 

@@ -12,7 +12,7 @@ import pytest
 from sync.apply import apply
 from sync.compute import compute
 from sync.delivery import Lane, State
-from sync.store import Store, leases, queue, requested
+from sync.store import Store, leases, metadata_types, queue, requested
 from sync.web.api.operations import OPERATIONS, Operation
 from tests.cli.conftest import CommandLine
 from tests.make import NOW, after, audience, computed_trait, definition, identify, keep, people, record, standing_clock, track
@@ -89,6 +89,23 @@ def test_members_of_a_past_instant_come_page_by_page(operated: Any, at: str, mem
         start = page["next"]
 
     assert found == members
+
+
+def test_types_come_page_by_page_and_one_is_given_up(operated: Any) -> None:
+    with operated.store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"a": "object", "a.b": "string", "c": "number", "é/": "string"}, NOW)
+    found, path = [], "/api/types/users?limit=2"
+
+    while path:
+        page = operated.get(path).json()
+        found += [(one["key"], one["type"]) for one in page["types"]]
+        path = page["next"] and f"/api/types/users?limit=2&after={page['next']}"
+
+    assert found == [("a", "object"), ("a.b", "string"), ("c", "number"), ("é/", "string")]
+    assert operated.post("/api/types/users/forget", {"metadata_key": "a"}).json() == {"forgotten": 2}
+    assert [one["key"] for one in operated.get("/api/types/users").json()["types"]] == ["c", "é/"]
+    assert operated.post("/api/types/users/forget", {"metadata_key": "a"}).status_code == 404
+    assert operated.get("/api/types/actions").json() == {"types": [], "next": None}
 
 
 def test_a_user_id_may_hold_whatever_a_path_can_be_quoted_with(operated: Any) -> None:

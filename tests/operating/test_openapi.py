@@ -11,9 +11,11 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
+from sync.delivery import Lane
+from sync.store import metadata_types
 from sync.web.api.openapi import document
 from sync.web.api.operations import OPERATIONS, Operation
-from tests.make import audience, identify, keep, record, track
+from tests.make import NOW, audience, identify, keep, record, track
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SCHEMA = schemathesis.openapi.from_dict(document(OPERATIONS))
@@ -34,6 +36,8 @@ def peopled(shared_place: Any) -> Any:
     """The shared server, with somebody in its store."""
     keep(shared_place.store, identify("ann", {"plan": "gold"}, anonymous_id="a1"), track("ann"), forward=True)
     record(shared_place.store, audience(shared_place.store, "peopled"), ["ann"])
+    with shared_place.store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"plan": "string"}, NOW)
     return shared_place
 
 
@@ -63,10 +67,11 @@ def test_whatever_is_asked_is_answered_as_the_document_says(peopled: Any, operat
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=names)
 def test_what_is_there_is_answered_in_the_documented_shape(peopled: Any, operation: Operation) -> None:
-    known = {"key": "peopled", "id": "ann", "space": "default", "profile": "user_id:ann"}
+    known = {"key": "peopled", "id": "ann", "lane": "users", "space": "default", "profile": "user_id:ann"}
     if operation.path == "/api/deliveries/{id}":
         known["id"] = peopled.get("/api/deliveries?state=owed").json()["items"][0]["id"]
-    body = {"all": True} if operation.body else None
+    bodies = {"/api/deliveries/retry": {"all": True}, "/api/types/{lane}/forget": {"metadata_key": "plan"}}
+    body = bodies.get(operation.path)
     path = {one.name: known[one.name] for one in operation.in_path}
     case = of(operation).Case(path_parameters=path, **({} if body is None else {"body": body, "media_type": "application/json"}))
 
@@ -83,7 +88,7 @@ def test_the_document_is_served(place: Any) -> None:
 # ── every route, with no token, a wrong one and the right one ────────────────────────────────────────────────────────────
 
 ROUTES = [
-    *((one.method, one.path.format(key="k", id="i", space="default", profile="user_id:p")) for one in OPERATIONS),
+    *((one.method, one.path.format(key="k", id="i", lane="users", space="default", profile="user_id:p")) for one in OPERATIONS),
     ("GET", "/api/openapi.json"),
     ("GET", "/metrics"),
     ("GET", "/api/nothing"),

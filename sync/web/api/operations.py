@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sync.json_value import Json
-from sync.web.api import audiences, deliveries, profiles, users
+from sync.web.api import audiences, deliveries, profiles, types, users
 from sync.web.api.parameters import LARGEST, Parameter, flag, instant, one_of, switch, text, texts, whole, words
 
 PROFILE: Final = "/v1/spaces/{space}/collections/users/profiles/{profile}"
@@ -54,6 +54,7 @@ IN_PATH: Final[Mapping[str, Parameter]] = {
     for parameter in (
         text("key", "Key of an audience or computed trait.", example="order_completed_last_30days"),
         text("id", "User id, or a delivery's id."),
+        one_of("lane", "Of what Moesif is told.", ("users", "actions", "companies")),
         text("space", "Id of the space: SYNC_SPACE.", example="default"),
         text("profile", "`user_id:ID` or `anonymous_id:ID`.", example="user_id:ann"),
     )
@@ -169,6 +170,26 @@ OPERATIONS: Final = (
             flag("all", "Everything that was rejected."),
         ),
         one_of=(("ids",), ("reason", "since", "until"), ("all",)),
+    ),
+    Operation(
+        method="GET",
+        path="/api/types/{lane}",
+        summary="List the JSON type that Moesif holds each metadata key of a lane to",
+        answered_by=types.types,
+        answer="Types",
+        query=(
+            text("after", "`next` of the page before."),
+            whole("limit", "At most so many.", 1, 1000, 100),
+        ),
+    ),
+    Operation(
+        method="POST",
+        path="/api/types/{lane}/forget",
+        summary="Hold a metadata key, and what lies within it, to no type any more",
+        answered_by=types.forget_type,
+        answer="TypesForgotten",
+        body=(text("metadata_key", "As it is listed."),),
+        one_of=(("metadata_key",),),
     ),
     Operation(
         method="GET",

@@ -176,6 +176,10 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "run": COUNT,
         },
     ),
+    "Types": record(
+        {"types": several(record({"lane": TEXT, "key": TEXT, "type": TEXT, "since": INSTANT})), "next": MAYBE_TEXT},
+    ),
+    "TypesForgotten": record({"forgotten": COUNT}),
     "Retried": record({"retried": COUNT, "calls": COUNT, "memberships": COUNT}),
     "Traits": record({"traits": OBJECT, "cursor": _CURSOR}),
     "ExternalIds": record(
