@@ -179,8 +179,10 @@ def test_a_sender_that_was_taken_over_neither_settles_nor_claims(owing: Store, f
 
 def test_a_sender_whose_time_is_up_begins_no_further_request(store: Store, fake_road, told) -> None:
     keep(store, *(identify(f"u{number}") for number in range(60)), forward=True)
+    stop = threading.Event()
 
     def answer(_lane, _documents) -> Outcome:
+        stop.set()
         time.sleep(0.05)
         return Accepted()
 
@@ -188,9 +190,6 @@ def test_a_sender_whose_time_is_up_begins_no_further_request(store: Store, fake_
     # Its lease leaves it a fifth of a second; a twentieth is gone with each request, and renewing is not due yet.
     road = fake_road.over(batch_items=30, batch_bytes=100)
     short = Sender(desk=road.desk, owner="one", connections=1, lease=MARGIN + timedelta(seconds=0.2))
-    stop = threading.Event()
-    stopping = threading.Timer(0.1, stop.set)
-    stopping.start()
     short.run(stop, threading.Event())
 
     assert 1 <= len(told.posts) <= 6
