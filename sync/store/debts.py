@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and
 from sync.delivery import State
 from sync.store import runs
 from sync.store.dialect import among, in_shares
-from sync.store.listed import IDS, LISTED_IDS, among_ids, ids
+from sync.store.listed import IDS, LISTED_IDS, ids, one_of
 from sync.store.prepared import Prepared, told
 from sync.store.queue import Wanted
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
@@ -194,7 +194,7 @@ _CLAIMED: Final = Prepared(
     update(memberships)
     .where(
         memberships.c.audience_id == _AUDIENCE,
-        among_ids(memberships.c.profile_id),
+        one_of(memberships.c.profile_id, IDS),
         _is(*_DUE),
         memberships.c.value.is_not(None),
     )
@@ -203,7 +203,7 @@ _CLAIMED: Final = Prepared(
 )
 
 _ON_THE_WAY: Final = update(memberships).where(
-    memberships.c.audience_id == _AUDIENCE, among_ids(memberships.c.profile_id), _is(State.SENDING.value)
+    memberships.c.audience_id == _AUDIENCE, one_of(memberships.c.profile_id, IDS), _is(State.SENDING.value)
 )
 """The rows of some updates, which must be of one audience; and no others about the same users."""
 

@@ -41,33 +41,6 @@ def _on_postgresql(element: _Told, compiler: SQLCompiler, **arguments: Any) -> s
     return f"jsonb_array_elements(CAST({compiler.process(element.clause_expr, **arguments)} AS JSONB))"
 
 
-class _AmongIds(FunctionElement[bool]):
-    """Whether a column is one of the ids that are told."""
-
-    inherit_cache = True
-    name = "among_ids"
-    type = Boolean()
-
-
-@compiles(_AmongIds, "sqlite")
-def _among_on_sqlite(element: _AmongIds, compiler: SQLCompiler, **arguments: Any) -> str:
-    sought, listed = (compiler.process(clause, **arguments) for clause in element.clauses)
-    return f"{sought} IN (SELECT value FROM json_each({listed}))"  # noqa: S608 - what is joined was written by the compiler
-
-
-@compiles(_AmongIds, "postgresql")
-def _among_on_postgresql(element: _AmongIds, compiler: SQLCompiler, **arguments: Any) -> str:
-    sought, listed = (compiler.process(clause, **arguments) for clause in element.clauses)
-    # An array, which an index is searched for element by element; a list of rows would be joined, by whatever plan the planner's
-    # figures of a table that has just grown suggest, the reading of all of it among them.
-    return f"{sought} = ANY (CAST(string_to_array(btrim({listed}, '[]'), ',') AS BIGINT[]))"
-
-
-def among_ids(column: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return whether a column is one of the ids that are told."""
-    return _AmongIds(column, told(IDS, Text()))
-
-
 def _elements(name: str) -> ColumnElement[Any]:
     return _Told(told(name, Text())).table_valued(column("value")).c.value
 
