@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,8 @@ from sync.apply import apply
 from sync.audience import Definition, Kind
 from sync.call import Call, CallType
 from sync.compute import Wanted, compute, look
+from sync.errors import NotFound
+from sync.forget import forget
 from sync.json_value import Json, decode
 from sync.language import reading, tree
 from sync.language.parse import parse_audience, parse_computed_trait
@@ -125,6 +128,11 @@ class Machine(RuleBasedStateMachine):
     @rule(user=users)
     def a_call_of_long_ago_arrives(self, user: str) -> None:
         keep(self.store, track(user, "A", at=strategies.NOW - timedelta(days=400), properties={"p": 1, "when": "2026-03-01"}))
+
+    @rule(user=users)
+    def somebody_is_forgotten(self, user: str) -> None:
+        with suppress(NotFound):
+            forget(self.store, user, None, standing_clock(self.now), patience=timedelta())
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────────────────
 
