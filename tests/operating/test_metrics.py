@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,3 +172,13 @@ def test_no_figure_needs_a_scan_of_what_is_settled(crowded: Store) -> None:
     assert of_runs
     assert all("ix_memberships_unsettled" in plan for plan in of_ledger), of_ledger
     assert all(re.search(r"ix_runs_|Scan using pk_runs on runs (last|good)|PRIMARY KEY", plan) for plan in of_runs), of_runs
+
+
+def test_the_page_for_operators_explains_every_metric_and_no_other() -> None:
+    root = Path(__file__).parents[2]
+    made = set(re.findall(r'"(personas_sync_\w+)"', (root / "sync/web/metrics.py").read_text(encoding="utf-8")))
+    page = (root / "docs/operations.md").read_text(encoding="utf-8")
+    first_cells = " ".join(re.findall(r"^\| (`personas_sync_[^|]*)", page, re.MULTILINE))
+    explained = {name.removesuffix("_total") for name in re.findall(r"personas_sync_\w+", first_cells)}
+
+    assert explained == made | {"personas_sync_info"}
