@@ -36,6 +36,8 @@ from sync.store.types import to_micros
 TRIES: Final = 5
 
 Clock = Callable[[], datetime]
+Fence = Callable[[Connection], None]
+"""What the transaction that records begins with: it raises where whoever computes has lost the right to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,26 +89,29 @@ def compute(
     resync: bool = False,
     rebuild: bool = False,
     accepted: Run | None = None,
+    fence: Fence | None = None,
 ) -> Run:
     """Compute one audience or computed trait, and record what changed; nothing is sent yet.
 
     A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`), unless it is one that was `accepted`.
     Raises InputError where `at` is earlier than the last run's instant.
     """
-    run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild, accepted=accepted), clock)
+    run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild, accepted=accepted), clock, fence)
     assert run is not None, "only a slot's run goes unrecorded"
     return run
 
 
-def compute_slot(store: Store, audience: Stored, slot: datetime, at: datetime, clock: Clock) -> Run | None:
+def compute_slot(
+    store: Store, audience: Stored, slot: datetime, at: datetime, clock: Clock, fence: Fence | None = None
+) -> Run | None:
     """Compute for a slot of the schedule. Returns None where there was nothing new: such a run is not recorded.
 
     Raises InputError as `compute` does, and where the slot has been taken.
     """
-    return _compute(store, audience, Wanted(at=at, slot=slot), clock)
+    return _compute(store, audience, Wanted(at=at, slot=slot), clock, fence)
 
 
-def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock) -> Run | None:
+def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence: Fence | None) -> Run | None:
     for attempt in range(1, TRIES + 1):
         try:
             with store.connected() as session:
@@ -114,6 +119,8 @@ def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock) -> Ru
                 with session.reading() as connection:
                     seen = look(connection, audience.key, wanted, started)
                 with session.writing() as connection:
+                    if fence is not None:
+                        fence(connection)
                     if is_current(connection, seen):
                         return record(connection, seen, wanted, started, clock())
         except StoreBusy:

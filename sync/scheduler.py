@@ -3,7 +3,7 @@
 Its jobs live in memory and are rebuilt from our definitions. What has been done lives in our own table: every schedule has slots
 (`every 15 minutes`: the quarters of the hour in UTC; `cron`: its instants), a run takes the latest slot that is due, and a slot is
 taken once, by whichever process is first. So a restart neither skips nor repeats a run, slots that were missed become one run, and
-two schedulers do no harm.
+two schedulers do no harm. Of several one leads all the same (`sync.lead`), and only that one runs anything by itself.
 
 When a job is woken is by the machine's clock, APScheduler's own: one that is given an instant of long ago counts every time it has
 missed since. Which slot is due is by the clock that is passed.
@@ -24,8 +24,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.app import system_clock
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
-from sync.compute import Clock, compute, compute_slot, with_what_it_reads
+from sync.compute import Clock, Fence, compute, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
+from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
 from sync.store import Store, audiences, leases, requested
 from sync.store.audiences import Stored
@@ -39,6 +40,8 @@ AGAIN: Final = timedelta(seconds=30)
 BEAT: Final = timedelta(seconds=5)
 LOOK: Final = timedelta(seconds=1)
 """How often it is looked whether somebody has asked for a sync: in this process or in another one that serves HTTP."""
+STAND_BY: Final = timedelta(seconds=0.5)
+"""How often one that stands by looks whether nobody leads."""
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
@@ -48,8 +51,9 @@ _WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), 
 class Scheduler:
     """Runs what is due, in threads of its own, from `start` to `stop`."""
 
-    def __init__(self, store: Store, clock: Clock, computed: Callable[[], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, computed: Callable[[], None], lease: timedelta = LEAD) -> None:
         """`computed` is called after every run, since something may be owed now."""
+        self.lead: Final = Lead(store, clock, lease)
         self._store = store
         self._clock = clock
         self._computed = computed
@@ -66,16 +70,19 @@ class Scheduler:
         self._apscheduler = BackgroundScheduler(executors=executors, job_defaults=defaults, timezone=UTC)
 
     def start(self) -> None:
-        """Begin, with everything that became due while nobody ran."""
+        """Begin, with everything that became due while nobody ran; or stand by where another scheduler leads."""
+        self._seek()
         self.rebuild()
         seconds = BEAT.total_seconds()
         self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
         self.every(LOOK, self._look_for_requests)
+        self.every(STAND_BY, self._stand_by)
         self._apscheduler.start()
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs."""
         self._apscheduler.shutdown(wait=True)
+        self.lead.leave()
 
     def silence(self) -> float:
         """How many seconds ago the heart last beat, be it that the store could not be told."""
@@ -96,17 +103,22 @@ class Scheduler:
                 self._remove(key)
                 self._add(key, schedule)
 
-    def run_due(self, key: str) -> None:
-        """Sync one audience if a slot of its schedule is due that nobody took."""
+    def _run_if_leading(self, key: str) -> None:
+        lease = self.lead.held
+        if lease is not None:
+            self.run_due(key, fence_of(lease))
+
+    def run_due(self, key: str, fence: Fence | None = None) -> None:
+        """Sync one audience if a slot of its schedule is due that nobody took; with `fence`, only while that lets it write."""
         try:
-            self._run_due(key)
+            self._run_due(key, fence)
         except SyncError as error:
             log.warning("%s is not computed, and tried again in %d s: %s", key, AGAIN.total_seconds(), error)
             self._try_again(key)
         finally:
             self._computed()
 
-    def _run_due(self, key: str) -> None:
+    def _run_due(self, key: str, fence: Fence | None) -> None:
         now = self._clock()
         with self._store.reading() as connection:
             # What it refers to goes first where that is due as well, so that both are of one instant.
@@ -114,11 +126,11 @@ class Scheduler:
         for one in concerned:
             slot = latest_slot(one.definition.schedule, now)
             if slot is not None and _is_due(one, slot):
-                self._run_slot(one, slot, now)
+                self._run_slot(one, slot, now, fence)
 
-    def _run_slot(self, audience: Stored, slot: datetime, now: datetime) -> None:
+    def _run_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> None:
         try:
-            run = compute_slot(self._store, audience, slot, now, self._clock)
+            run = compute_slot(self._store, audience, slot, now, self._clock, fence)
         except InputError as error:
             # Somebody was ahead, with this slot or with `sync --at`; its time will come.
             log.debug("not computed: %s", error)
@@ -131,10 +143,10 @@ class Scheduler:
         said = "run %d of %s: %s, %d changed, %d owed"
         log.log(level, said, run.id, run.audience, run.outcome, run.changed, run.owed, extra=_about(run))
 
-    def run_requested(self, wish: Requested) -> None:
+    def run_requested(self, wish: Requested, fence: Fence | None = None) -> None:
         """Sync what somebody asked for, whatever its schedule. Where the store cannot be used just now, it stays asked for."""
         try:
-            self._compute_requested(wish)
+            self._compute_requested(wish, fence)
             with self._store.writing() as connection:
                 requested.done(connection, wish)
         except SyncError as error:
@@ -142,13 +154,13 @@ class Scheduler:
         finally:
             self._computed()
 
-    def _compute_requested(self, wish: Requested) -> None:
+    def _compute_requested(self, wish: Requested, fence: Fence | None) -> None:
         with self._store.reading() as connection:
             stored = audiences.by_key(connection, wish.key)
         if stored.retired:
             return
         try:
-            run = compute(self._store, stored, None, self._clock)
+            run = compute(self._store, stored, None, self._clock, fence=fence)
         except InputError as error:
             # To try again would not help.
             log.warning("%s was asked for and cannot be computed: %s", wish.key, error)
@@ -157,6 +169,9 @@ class Scheduler:
             log.info(said, run.id, wish.key, run.outcome, run.changed, extra=_about(run))
 
     def _look_for_requests(self) -> None:
+        lease = self.lead.held
+        if lease is None:
+            return
         try:
             with self._store.reading() as connection:
                 wishes = requested.waiting(connection)
@@ -166,23 +181,40 @@ class Scheduler:
         for wish in wishes:
             if wish.key not in self._requested:
                 self._requested.add(wish.key)
-                self._apscheduler.add_job(self._run_requested, args=[wish], id=f"{wish.key} requested", replace_existing=True)
+                id, args = f"{wish.key} requested", [wish, fence_of(lease)]
+                self._apscheduler.add_job(self._run_requested, args=args, id=id, replace_existing=True)
 
-    def _run_requested(self, wish: Requested) -> None:
+    def _run_requested(self, wish: Requested, fence: Fence) -> None:
         try:
-            self.run_requested(wish)
+            self.run_requested(wish, fence)
         finally:
             self._requested.discard(wish.key)
 
     def _try_again(self, key: str) -> None:
         # The slot was not taken; waiting for the next one could mean a day.
         at = system_clock() + AGAIN
-        self._apscheduler.add_job(self.run_due, "date", run_date=at, args=[key], id=f"{key} again", replace_existing=True)
+        self._apscheduler.add_job(self._run_if_leading, "date", run_date=at, args=[key], id=f"{key} again", replace_existing=True)
+
+    def _stand_by(self) -> None:
+        if self._seek():
+            self._beat()
+            # What became due since the one before stopped or died.
+            for key in self._jobs:
+                self._apscheduler.modify_job(key, next_run_time=system_clock())
+
+    def _seek(self) -> bool:
+        try:
+            return self.lead.seek()
+        except SyncError as error:
+            log.warning("cannot find out whether another scheduler leads: %s", error)
+            return False
 
     def _beat(self) -> None:
         try:
-            with self._store.writing() as connection:
-                leases.beat(connection, HEARTBEAT, self._clock(), "")
+            self.lead.renew()
+            if self.lead.held is not None:
+                with self._store.writing() as connection:
+                    leases.beat(connection, HEARTBEAT, self._clock(), "")
         except SyncError as error:
             log.warning("no heartbeat: %s", error)
         self._beaten = time.monotonic()
@@ -192,7 +224,7 @@ class Scheduler:
         if trigger is not None:
             self._jobs[key] = schedule
             # At once, since a slot may have been missed; whether one was is decided by `run_due`.
-            self._apscheduler.add_job(self.run_due, trigger, args=[key], id=key, next_run_time=system_clock())
+            self._apscheduler.add_job(self._run_if_leading, trigger, args=[key], id=key, next_run_time=system_clock())
 
     def _remove(self, key: str) -> None:
         if self._jobs.pop(key, None) is not None:

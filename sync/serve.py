@@ -30,7 +30,7 @@ from sync.scheduler import HEARTBEAT, STALE, Scheduler, next_slot
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.spool import Spool
-from sync.store import Store, audiences, leases
+from sync.store import Store, audiences, leases, served
 from sync.store.figures import Figures, figures
 from sync.web import Access, Api, ApiRoute, Door, Health, Limits, Metrics, Program, Server, create_app, metrics_route
 
@@ -53,13 +53,15 @@ class Part(StrEnum):
 def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
     """Serve until told to stop. `ready` is called with a line for people once everything runs.
 
-    Raises SettingsError where the sources would be open to the network or history be thrown away that is needed, SchemaMismatch,
-    and InvalidDefinitions at the start; a file that becomes invalid later is reported in the log and changes nothing.
+    Raises SettingsError where the sources would be open to the network, another process serves the same SQLite file, or history
+    be thrown away that is needed; SchemaMismatch and InvalidDefinitions at the start; a file that becomes invalid later is reported
+    in the log and changes nothing.
     """
     _require_closed_door(app)
-    prepared = _prepared_if_it_can_be(app, only)
     wake, stop = threading.Event(), threading.Event()
     with ExitStack() as stack:
+        stack.enter_context(served.by_this_process(app.store))
+        prepared = _prepared_if_it_can_be(app, only)
         if only is not Part.WEB:
             stack.enter_context(_working(app, wake, stop) if prepared else _working_later(app, wake, stop))
         if only is Part.WORKER:

@@ -84,6 +84,11 @@ def still_held(connection: Connection, several: Collection[Lease]) -> bool:
     return len(connection.execute(ours.with_for_update(read=True)).all()) == len(several)
 
 
+def is_current(connection: Connection, lease: Lease) -> bool:
+    """Whether nobody else has had a lease since, without keeping it so: whoever renews it must not wait for a long transaction."""
+    return connection.execute(select(leases.c.name).where(_ours([lease]))).first() is not None
+
+
 def give_back(connection: Connection, several: Collection[Lease]) -> None:
     """End leases before their time; the epochs stay, so that the next holder's are others."""
     connection.execute(update(leases).where(_ours(several)).values(owner=""))
@@ -119,7 +124,7 @@ def leave(connection: Connection, prefix: str, owner: str) -> None:
 
 def holder(connection: Connection, name: str, now: datetime) -> str | None:
     """Return who holds a lease, None where nobody does."""
-    held = and_(leases.c.name == name, leases.c.owner != "", leases.c.expires_at > now)
+    held = and_(leases.c.name == name, leases.c.owner != "", leases.c.expires_at > now, leases.c.expires_at < now + LONGEST)
     return connection.scalars(select(leases.c.owner).where(held)).one_or_none()
 
 

@@ -228,7 +228,7 @@ def test_an_error_that_nobody_foresaw_shows_where_it_was_and_not_what_it_said(sa
     service = serving()
 
     assert said.answer(service.post("/v1/identify", GOOD | {"messageId": "m2"})).status_code == 500
-    service.wait_for("run_due")
+    service.wait_for("_run_if_leading")
     said.add("log", service.stop())
 
     assert "IntegrityError" in said.texts[-1][1]

@@ -111,5 +111,8 @@ def test_without_a_spool_nothing_starts_that_could_not_work(folder: Folder) -> N
 def test_a_second_process_that_serves_from_the_same_folder_is_told_so(folder: Folder) -> None:
     folder.serve()
 
+    # A file that nobody else serves.
+    folder.environ["SYNC_DATABASE_URL"] = "sqlite:///another.db"
+    assert folder.run("db", "upgrade") == 0
     assert folder.run("serve") == 3
     assert "SYNC_SPOOL: the folder spool belongs to another process that serves; each needs one of its own" in folder.log()
