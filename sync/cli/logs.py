@@ -33,6 +33,8 @@ def log_to_stderr(level: int, form: str = "text") -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("sync").setLevel(level)
+    # That a pulse was left out while the one before it was still busy is how it should be; what is late, the scheduler says itself.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def log_dying_threads() -> None:

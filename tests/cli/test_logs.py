@@ -45,6 +45,14 @@ def test_a_line_for_people_has_time_level_and_message_on_one_line() -> None:
     assert line.split(" ")[0].endswith("Z")
 
 
+def test_a_pulse_that_was_left_out_is_no_news_and_a_job_that_failed_is() -> None:
+    jobs = logging.getLogger("apscheduler.executors.default")
+
+    lines = logged("text", lambda _: jobs.warning("skipped: maximum number of running instances"), lambda _: jobs.error("failed"))
+
+    assert [line.split(" ", 1)[1] for line in lines] == ["error failed"]
+
+
 def test_an_object_has_the_fields_of_what_it_is_about() -> None:
     (line,) = logged("json", lambda logger: logger.warning("run %d\nfailed", 3, extra={"run": 3, "audience": "gold"}))
     told = json.loads(line)
