@@ -34,7 +34,7 @@ def test_a_server_that_restarts_again_and_again_loses_nothing_and_doubles_nothin
 ) -> None:
     folder.environ.pop("SYNC_SPOOL")
 
-    traffic, slowest = restart_often(folder, place, store, restarts=4, seconds=0.5)
+    traffic, slowest = restart_often(folder, place, store, restarts=3, seconds=0.3)
 
     assert set(traffic.statuses) <= {200, 503}
     assert slowest < 2, "it was not back in time"

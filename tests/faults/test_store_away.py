@@ -78,7 +78,7 @@ def test_the_first_call_waits_for_the_store_and_the_next_ones_do_not(folder: Fol
 def test_a_door_that_is_killed_while_it_spools_and_while_it_drains_loses_nothing_and_doubles_nothing(
     folder: Folder, place: Place, store: Store
 ) -> None:
-    traffic = kill_while_spooling(folder, place, store, rounds=3, seed=1)
+    traffic = kill_while_spooling(folder, place, store, rounds=2, seed=1)
 
     assert set(traffic.statuses) == {200}
     assert len(traffic.answered) > 50

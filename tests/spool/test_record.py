@@ -43,12 +43,16 @@ def test_whatever_a_call_holds_comes_back_as_it_was(document: Any, source: str) 
 LINE = line_of(Incoming(source="web", calls=(CALLS[1],)))[:-1]
 
 
-@pytest.mark.parametrize("at", range(len(LINE)))
-def test_one_bit_that_was_flipped_anywhere_is_noticed(at: int) -> None:
-    damaged = bytearray(LINE)
-    damaged[at] ^= 4
+def test_one_bit_that_was_flipped_anywhere_is_noticed() -> None:
+    for at in range(len(LINE)):
+        damaged = bytearray(LINE)
+        damaged[at] ^= 4
 
-    with pytest.raises(Damaged):
-        read_line(bytes(damaged))
-    with pytest.raises(Damaged):
-        read_line(LINE[:at])
+        with pytest.raises(Damaged):
+            read_line(bytes(damaged))
+
+
+def test_a_line_that_was_cut_off_anywhere_is_noticed() -> None:
+    for length in range(len(LINE)):
+        with pytest.raises(Damaged):
+            read_line(LINE[:length])
