@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -88,9 +88,14 @@ def _owing(connection: Connection) -> list[tuple[int, str]]:
 
 def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
     """Whether anything is due, or, if that is asked too, on the way."""
+    return _any(on_the_way=on_the_way).execute(connection).first() is not None
+
+
+@cache
+def _any(*, on_the_way: bool) -> Prepared:
     states = (*_DUE, State.SENDING.value) if on_the_way else _DUE
     probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*states)).exists()
-    return connection.execute(select(audiences.c.id).where(probe).limit(1)).first() is not None
+    return Prepared(select(audiences.c.id).where(probe).limit(1))
 
 
 def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: Collection[str]) -> list[int]:

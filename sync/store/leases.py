@@ -15,7 +15,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, o
 
 from sync.delivery import Lane
 from sync.store.dialect import upsert
+from sync.store.prepared import Prepared
 from sync.store.schema import heartbeats, lanes, leases
+from sync.store.types import from_micros
 
 LONGEST: Final = timedelta(hours=1)
 """Farther ahead no lease ends: one that does was taken by a clock that was wrong, and would be held until that time comes."""
@@ -170,13 +172,17 @@ def pauses(connection: Connection) -> dict[Lane, Pause]:
     return {
         Lane(row.lane): Pause(
             lane=Lane(row.lane),
-            until=row.paused_until,
+            until=from_micros(row.paused_until),
             reason=row.reason,
             failures=row.failures,
-            key_refused=row.key_refused,
+            key_refused=bool(row.key_refused),
         )
-        for row in connection.execute(select(lanes))
+        for row in _PAUSES.execute(connection)
     }
+
+
+# Asked by every lane in every second, so it is written once.
+_PAUSES: Final = Prepared(select(lanes))
 
 
 def beat(connection: Connection, name: str, at: datetime, detail: str) -> None:

@@ -14,12 +14,13 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, Text, delete, func, select, update
 
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
 from sync.store.dialect import among, in_shares
+from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, deliveries
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
@@ -186,9 +187,17 @@ def states(connection: Connection) -> dict[tuple[str, str], int]:
 
 def waiting(connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
     """Whether a lane has anything to send, or, if that is asked too, on the way."""
-    states = (*_DUE, State.SENDING.value) if on_the_way else _DUE
-    due = select(deliveries.c.id).where(deliveries.c.lane == lane.value, deliveries.c.state.in_(states)).limit(1)
-    return connection.execute(due).first() is not None
+    return (_ANY_LEFT if on_the_way else _ANY_DUE).execute(connection, lane=lane.value).first() is not None
+
+
+def _any_in(*states: str) -> Prepared:
+    return Prepared(
+        select(deliveries.c.id).where(deliveries.c.lane == told("lane", Text()), deliveries.c.state.in_(states)).limit(1)
+    )
+
+
+_ANY_DUE: Final = _any_in(*_DUE)
+_ANY_LEFT: Final = _any_in(*_DUE, State.SENDING.value)
 
 
 def listed(connection: Connection, state: State | None, limit: int) -> list[Listed]:
