@@ -42,6 +42,8 @@ LOOK: Final = timedelta(seconds=1)
 """How often it is looked whether somebody has asked for a sync: in this process or in another one that serves HTTP."""
 STAND_BY: Final = timedelta(seconds=0.5)
 """How often one that stands by looks whether nobody leads."""
+FAR_OFF: Final = timedelta(minutes=1)
+"""So far ahead of the clock an instant is no difference between the clocks of two machines."""
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
@@ -62,6 +64,8 @@ class Scheduler:
         self._requested: set[str] = set()
         # The run that each audience is held by, so that it is said once.
         self._guarded: dict[str, int | None] = {}
+        # Until when each waits that was computed as of a later time, so that it is said once.
+        self._ahead: dict[str, datetime] = {}
         # The heart must beat while every worker is busy.
         executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
@@ -124,9 +128,20 @@ class Scheduler:
             # What it refers to goes first where that is due as well, so that both are of one instant.
             concerned = with_what_it_reads(audiences.standing(connection), key)
         for one in concerned:
+            self._say_if_ahead(one, now)
             slot = latest_slot(one.definition.schedule, now)
             if slot is not None and _is_due(one, slot):
                 self._run_slot(one, slot, now, fence)
+
+    def _say_if_ahead(self, audience: Stored, now: datetime) -> None:
+        """Say once that a schedule waits for an instant that is far off: the clock was wrong, or somebody said `sync --at`."""
+        until = audience.computed_at
+        if until is None or until - now < FAR_OFF:
+            return
+        if self._ahead.get(audience.key) != until:
+            said = "%s was computed as of %s, and its schedule waits until then; personas-sync sync %s computes it now"
+            log.warning(said, audience.key, until.isoformat(), audience.key)
+        self._ahead[audience.key] = until
 
     def _run_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> None:
         try:

@@ -218,6 +218,23 @@ def test_an_audience_that_was_computed_as_of_a_later_instant_waits_for_its_time(
     assert watch.seen == [after(hours=5), after(hours=6)]
 
 
+def test_a_schedule_that_waits_for_a_time_far_off_says_so_once(
+    store: Store, hands: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    defined(store, definition(schedule=HOURLY))
+    with store.reading() as connection:
+        ahead = by_key(connection, "buyers")
+    compute(store, ahead, after(days=1), standing_clock())
+    running = scheduler(store, hands)
+
+    for hour in (1, 2, 3):
+        hands.now = after(hours=hour)
+        running.run_due("buyers")
+
+    said = f"buyers was computed as of {after(days=1).isoformat()}, and its schedule waits until then"
+    assert caplog.text.count(said) == 1
+
+
 def test_what_an_audience_refers_to_is_computed_before_it(store: Store, hands: Hands) -> None:
     keep(store, identify("ann", {"n": 1}))
     defined(
