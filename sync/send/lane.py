@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 POLL: Final = timedelta(seconds=1)
 """How often an idle lane looks; what is owed within this process wakes it at once."""
 
-AT_ONCE: Final = 16
+AT_ONCE: Final = 32
 """How many requests are claimed for, and how many answers written down, in one transaction."""
 
-AHEAD: Final = 8
+AHEAD: Final = 16
 """How many requests may wait for a connection, so that none is idle while claims and answers are written."""
 
-SETTLE_WITHIN: Final = 0.05
+SETTLE_WITHIN: Final = 0.1
 """Seconds that an answer may wait for others to be written down with it."""
 
 STUBBORN: Final = 12

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and_, case, literal, select, union_all, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and_, case, func, literal, select, union_all, update
 
 from sync.delivery import State
 from sync.store import runs
@@ -59,7 +59,7 @@ def _due(connection: Connection, wanted: Wanted, busy: Collection[int], *, after
     told = {"after": after, "most": wanted.limit, IDS: ids(busy)}
     for audience_id, state in _owing(connection):
         statement = _next(State(state), wanted.shares, connection.dialect.name)
-        found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told))
+        found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told).all())
     return sorted(found[State.UNKNOWN.value]), sorted(found[State.OWED.value])
 
 
@@ -111,7 +111,8 @@ def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
     rows: dict[int, list[Update]] = {id: [] for id in profile_ids}
     for audience_id in sorted({id for id, _ in _owing(connection)}):
         key, kind = keys[audience_id]
-        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: ids(profile_ids)})
+        # All at once: row by row, SQLite's driver waits its turn among the threads for each.
+        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: ids(profile_ids)}).all()
         for profile_id, value, user_id in claimed:
             update = Update(audience_id=audience_id, profile_id=profile_id, user_id=user_id, key=key, kind=kind, value=value)
             rows[profile_id].append(update)
@@ -120,12 +121,12 @@ def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
 
 def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
     """Record that Moesif took these."""
-    runs.count_settled(connection, _settled_as(connection, State.SETTLED, _ACCEPTED, updates, now=now), {}, now)
+    runs.count_settled(connection, _settled(connection, _ACCEPTED, updates, now=now), {}, now)
 
 
 def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
     """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
-    runs.count_settled(connection, {}, _settled_as(connection, State.REJECTED, _REJECTED, updates, reason=reason), now)
+    runs.count_settled(connection, {}, _settled(connection, _REJECTED, updates, reason=reason), now)
 
 
 def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
@@ -151,15 +152,14 @@ def abandon(connection: Connection, reason: str, shares: frozenset[int] | None =
     connection.execute(left.values(**values, **_IN_DOUBT))
 
 
-def _settled_as(
-    connection: Connection, state: State, statement: Prepared, updates: Sequence[Update], **told: Any
-) -> Mapping[int, int]:
-    """Update rows, and count those that got into a state by the run that answers for them."""
+def _settled(connection: Connection, statement: Prepared, updates: Sequence[Update], **told: Any) -> Mapping[int, int]:
+    """Update rows, and count those that are settled by it, by the run that answers for them."""
     found: Counter[int] = Counter()
     for audience_id, listed in _listed(updates):
-        settled: Iterable[Any] = statement.execute(connection, audience=audience_id, **told, **{IDS: listed})
-        # Nobody answers for a row without a value.
-        found.update(run_id for run_id, settled_as, value in settled if value is not None and settled_as == state.value)
+        told |= {"audience": audience_id, IDS: listed}
+        # Before, since nobody can tell afterwards which they were; counted by the database, to which rows are cheap.
+        found.update(dict(map(tuple, _TO_SETTLE.execute(connection, **told).all())))
+        statement.execute(connection, **told)
     return found
 
 
@@ -212,7 +212,16 @@ _ON_THE_WAY: Final = update(memberships).where(
 )
 """The rows of some updates, which must be of one audience; and no others about the same users."""
 
-_SETTLED: Final = (memberships.c.run_id, memberships.c.state, memberships.c.value)
+_SAME: Final = (
+    select(memberships.c.run_id)
+    .where(memberships.c.audience_id == _AUDIENCE, one_of(memberships.c.profile_id, IDS), _is(State.SENDING.value))
+    # A value that has changed meanwhile is owed again, and nobody answers for a row without one.
+    .where(memberships.c.value.is_not(None), memberships.c.value.is_not_distinct_from(memberships.c.sent))
+    .with_for_update()
+    .subquery()
+)
+_TO_SETTLE: Final = Prepared(select(_SAME.c.run_id, func.count()).group_by(_SAME.c.run_id))
+"""Of the rows of some updates, how many are settled by an answer that decides."""
 
 _ACCEPTED: Final = Prepared(
     _ON_THE_WAY.values(
@@ -222,11 +231,9 @@ _ACCEPTED: Final = Prepared(
         attempts=0,
         reason=None,
         state=_unless_changed(State.SETTLED),
-    ).returning(*_SETTLED)
+    )
 )
-_REJECTED: Final = Prepared(
-    _ON_THE_WAY.values(state=_unless_changed(State.REJECTED), sent=None, reason=_REASON).returning(*_SETTLED)
-)
+_REJECTED: Final = Prepared(_ON_THE_WAY.values(state=_unless_changed(State.REJECTED), sent=None, reason=_REASON))
 
 _IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
 """What Moesif holds is not known, so that no value is one that it need not be told."""
