@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, Self
 
 from starlette.applications import Starlette
 
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 LOOK_AT_FILE: Final = timedelta(seconds=2)
 PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
+END_WITHIN: Final = 9.0
+"""Seconds that what is under way has to end once this process is to stop; whoever supervises it often kills it after ten."""
 LOOK_AGAIN: Final = 2.0
 """Seconds until it is looked again whether a store that was away at the start can be used."""
 
@@ -59,7 +61,8 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
     """
     _require_closed_door(app)
     wake, stop = threading.Event(), threading.Event()
-    with ExitStack() as stack:
+    # The first to be entered, so that it is the last to be left.
+    with _Ending() as ending, ExitStack() as stack:
         stack.enter_context(served.by_this_process(app.store))
         prepared = _prepared_if_it_can_be(app, only)
         if only is not Part.WEB:
@@ -69,6 +72,38 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
             _until_signalled(stop)
         else:
             _serve_http(app, wake, ready)
+        ending.begin()
+
+
+class _Ending:
+    """Lets what is under way end, but not for ever, and not once somebody has said a second time that it is to stop.
+
+    What is cut off then is as after a crash, which loses nothing: a request on its way is unknown, a run did not take place.
+    """
+
+    def __init__(self) -> None:
+        self._timer = threading.Timer(END_WITHIN, self._end, args=(0, "what was under way did not end in time"))
+        self._timer.daemon = True
+        self._kept: dict[signal.Signals, Any] = {}
+
+    def begin(self) -> None:
+        """Count the time from now. Main thread only."""
+        self._timer.start()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._kept[number] = signal.signal(number, lambda number, _: self._end(128 + number, "told so a second time"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def _end(self, code: int, why: str) -> None:
+        log.warning("this process ends at once, %s; nothing is lost", why)
+        logging.shutdown()
+        os._exit(code)
 
 
 def _prepared_if_it_can_be(app: App, only: Part | None) -> bool:

@@ -1,0 +1,54 @@
+"""A service that is told to stop ends in time, whatever is on its way; told a second time, at once. Nothing is lost by either."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from sync.standin import Fault, StandIn
+
+
+@pytest.fixture
+def busy(line: Any, standin: StandIn) -> subprocess.Popen[bytes]:
+    """A service that has a request on its way, whose answer takes half a minute to come."""
+    standin.misbehave(Fault(lane="users", drip_seconds=0.5, times=10))
+    process = line.started("serve", "--port", "0")
+    for raw in process.stderr:
+        if b"listens on " in raw:
+            url = raw.decode().partition("listens on ")[2].strip()
+            break
+    requests.post(f"{url}/v1/identify", json={"userId": "ann", "traits": {"plan": "pro"}}, auth=("any", ""), timeout=10)
+    while line("deliveries", "--json").json["items"][0]["state"] != "sending":
+        time.sleep(0.05)
+    return process
+
+
+def test_told_to_stop_it_ends_within_ten_seconds_although_an_answer_is_awaited(busy: Any, line: Any) -> None:
+    began = time.monotonic()
+
+    busy.send_signal(signal.SIGTERM)
+    _, err = busy.communicate(timeout=30)
+
+    assert (busy.returncode, b"nothing is lost" in err) == (0, True)
+    assert time.monotonic() - began < 12
+    assert line("deliveries", "--json").json["owed"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_a_second_time_it_ends_within_a_second(busy: Any, line: Any, number: signal.Signals) -> None:
+    busy.send_signal(number)
+    time.sleep(2)
+    assert busy.poll() is None
+    began = time.monotonic()
+
+    busy.send_signal(number)
+    busy.communicate(timeout=30)
+
+    assert busy.returncode == 128 + number
+    assert time.monotonic() - began < 1
+    assert line("deliveries", "--json").json["owed"] == 1
