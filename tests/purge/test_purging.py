@@ -196,9 +196,12 @@ def test_calls_are_taken_in_while_history_is_purged(store: Store) -> None:
     gone = purged(store, WEEK)
     stop.set()
     taking_in.join()
+    # What concerned somebody about whom a call was just being taken in is left for the next purge.
+    later = purged(store, WEEK)
 
     assert failures == []
-    assert gone["calls"] == 3 * AT_A_TIME
+    assert gone["calls"] > 0
+    assert gone["calls"] + later.get("calls", 0) == 3 * AT_A_TIME
     assert all(message_id.startswith("new") for message_id in left(store))
 
 
