@@ -31,7 +31,7 @@ POLL: Final = timedelta(seconds=1)
 """How often an idle lane looks; what is owed within this process wakes it at once."""
 
 AT_ONCE: Final = 32
-"""How many requests are claimed for, and how many answers written down, in one transaction."""
+"""For how many requests at most is claimed, and how many answers are written down, in one transaction."""
 
 AHEAD: Final = 16
 """How many requests may wait for a connection, so that none is idle while claims and answers are written."""
@@ -165,7 +165,9 @@ class LaneSender:
         """Return what was claimed; and, where that is to find out whether the lane can send, the pause that it was in."""
         pause = self._breaker.pause(connection)
         if pause is None:
-            return self._desk.claim(connection, self.lane, self._busy, self._places, AT_ONCE, self._right.shares), None
+            # Few at first, so that they leave at once, and more as more are on the way.
+            requests = min(AT_ONCE, max(self._connections, 2 * len(self._under_way)))
+            return self._desk.claim(connection, self.lane, self._busy, self._places, requests, self._right.shares), None
         if self._under_way or self._answered or self._breaker.wait(connection):
             return [], None
         claimed = self._desk.claim(connection, self.lane, self._busy, self._places, 1, self._right.shares)
