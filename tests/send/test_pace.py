@@ -26,6 +26,7 @@ def test_requests_of_all_threads_together_keep_the_pace() -> None:
     destination = Noting()
     paced = Paced(destination, per_second=100)
     threads = [threading.Thread(target=paced.post, args=(lane, [{}], lambda: True)) for lane in list(Lane) * 7]
+    began = time.monotonic()
 
     for thread in threads:
         thread.start()
@@ -33,4 +34,4 @@ def test_requests_of_all_threads_together_keep_the_pace() -> None:
         thread.join()
 
     assert len(destination.at) == 21
-    assert max(destination.at) - min(destination.at) >= 0.19
+    assert max(destination.at) - began >= 0.19
