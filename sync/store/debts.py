@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and
 from sync.delivery import State
 from sync.store import runs
 from sync.store.dialect import among, in_shares
-from sync.store.listed import IDS, LISTED_IDS, ids, one_of
+from sync.store.listed import IDS, LISTED_IDS, one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.queue import Wanted
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
@@ -56,7 +56,7 @@ def due_profiles(connection: Connection, wanted: Wanted, busy: Collection[int]) 
 def _due(connection: Connection, wanted: Wanted, busy: Collection[int], *, after: int) -> tuple[list[int], list[int]]:
     """Return profiles about whom something is unknown, and those about whom something is owed, each in order."""
     found: dict[str, set[int]] = {state: set() for state in _DUE}
-    told = {"after": after, "most": wanted.limit, IDS: ids(busy)}
+    told = {"after": after, "most": wanted.limit, IDS: values(busy)}
     for audience_id, state in _owing(connection):
         statement = _next(State(state), wanted.shares, connection.dialect.name)
         found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told).all())
@@ -112,7 +112,7 @@ def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
     for audience_id in sorted({id for id, _ in _owing(connection)}):
         key, kind = keys[audience_id]
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
-        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: ids(profile_ids)}).all()
+        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: values(profile_ids)}).all()
         for profile_id, value, user_id in claimed:
             update = Update(audience_id=audience_id, profile_id=profile_id, user_id=user_id, key=key, kind=kind, value=value)
             rows[profile_id].append(update)
@@ -148,8 +148,8 @@ def abandon(connection: Connection, reason: str, shares: frozenset[int] | None =
     if shares is not None:
         theirs = in_shares(connection, profiles.c.user_id, shares)
         left = left.where(profiles.c.id == memberships.c.profile_id, theirs)
-    values = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
-    connection.execute(left.values(**values, **_IN_DOUBT))
+    changed = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
+    connection.execute(left.values(**changed, **_IN_DOUBT))
 
 
 def _settled(connection: Connection, statement: Prepared, updates: Sequence[Update], **told: Any) -> Mapping[int, int]:
@@ -169,7 +169,7 @@ def _listed(updates: Sequence[Update]) -> Iterator[tuple[int, str]]:
     for one in updates:
         by_audience.setdefault(one.audience_id, []).append(one.profile_id)
     for audience_id, profile_ids in sorted(by_audience.items()):
-        yield audience_id, ids(sorted(profile_ids))
+        yield audience_id, values(sorted(profile_ids))
 
 
 def _is(*states: str) -> ColumnElement[bool]:

@@ -123,7 +123,7 @@ def of_concerned(
     ids = _at_most(few, connection, computation, told)
     if ids is None:
         return _of_many(connection, audience, computation, now, told)
-    return _of_listed(connection, audience, computation, now, listed.ids(ids)) if ids else of_nobody(audience)
+    return _of_listed(connection, audience, computation, now, listed.values(ids)) if ids else of_nobody(audience)
 
 
 def of_nobody(audience: Stored) -> Difference:

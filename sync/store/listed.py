@@ -93,18 +93,13 @@ LISTED_IDS: Final[Select[tuple[int]]] = select(cast(_elements(IDS), BigInteger).
 LISTED_PAIRS: Final = _pairs()
 
 
-def ids(profile_ids: Iterable[int]) -> str:
-    """Return the parameter for ids."""
-    return msgspec.json.encode(list(profile_ids)).decode()
-
-
 def pairs(rows: Iterable[tuple[int, str | None]]) -> str:
     """Return the parameter for pairs of a profile's id and a value, which is JSON itself, or nothing."""
     return msgspec.json.encode(list(rows)).decode()
 
 
 def values(some: Iterable[str] | Iterable[int]) -> str:
-    """Return the parameter for the values of `one_of`."""
+    """Return the parameter for ids, or for whatever `one_of` looks for."""
     return encode([*some])
 
 

@@ -44,7 +44,7 @@ def test_a_value_that_is_not_told_is_an_error(store: Store) -> None:
 @pytest.mark.parametrize("ids", [[], [3], [1, 2**40]])
 def test_ids_are_listed_as_one_parameter(store: Store, ids: list[int]) -> None:
     with store.reading() as connection:
-        assert Prepared(LISTED_IDS).execute(connection, ids=listed.ids(ids)).scalars().all() == ids
+        assert Prepared(LISTED_IDS).execute(connection, ids=listed.values(ids)).scalars().all() == ids
 
 
 def test_pairs_keep_values_that_are_json_themselves_or_nothing(store: Store) -> None:
