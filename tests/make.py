@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Select, case, literal, select
 
@@ -55,7 +56,8 @@ def group(user_id: str | None, group_id: str, traits: Mapping[str, Json] | None 
 
 
 def rejected(message: str = "no user", **fields: Any) -> RejectedCall:
-    return RejectedCall(**({"code": "no_user_anon_id", "message": message, "body": "{}", "received_at": NOW} | fields))
+    defaults: dict[str, Any] = {"id": str(uuid4()), "code": "no_user_anon_id", "message": message, "body": "{}", "received_at": NOW}
+    return RejectedCall(**(defaults | fields))
 
 
 def keep(store: Store, *calls: Call, forward: bool = False, now: datetime = NOW, choices: Choices | None = None) -> Kept:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 
@@ -135,7 +136,7 @@ def reject(item: bytes, reason: InvalidCall, received_at: datetime) -> RejectedC
     """Keep an item with the reason why it was refused."""
     masked = _WRITE_KEY.sub(rb'\1"***"', item)[:CALL_BYTES]
     text = masked.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
-    return RejectedCall(code=reason.code, message=reason.message, body=text, received_at=received_at)
+    return RejectedCall(id=str(uuid4()), code=reason.code, message=reason.message, body=text, received_at=received_at)
 
 
 def _decode(body: bytes) -> Json:

@@ -53,6 +53,8 @@ class Call:
 class RejectedCall:
     """A call that was refused: kept, so that a person can see what and why."""
 
+    id: str
+    """Made on arrival, whatever its message id, which may be what is wrong: one that is given to the store twice is kept once."""
     code: str
     """Segment's word where it has one, such as `no_user_anon_id`."""
     message: str

@@ -7,7 +7,8 @@ then, written through to the disk. While anything lies in the files, all that co
       └────otherwise──> files ──one drainer, in order, once the store is back──> store
 
 Knows files and the order of calls. Does not know what the store is: it is given a function that makes calls durable there, or
-raises Unreachable. Calls carry their message ids, so that putting one there twice, after a crash between the two, changes nothing.
+raises Unreachable. Calls carry their message ids, and rejected ones an id of their own, so that putting one there twice, after a
+crash between the two, changes nothing.
 """
 
 from __future__ import annotations

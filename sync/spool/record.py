@@ -12,6 +12,7 @@ from __future__ import annotations
 import zlib
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -19,6 +20,7 @@ from sync.call import Call, CallType, Incoming, RejectedCall
 from sync.json_value import decode
 
 _encode: Final = msgspec.json.Encoder().encode
+_WITHOUT_ID: Final = UUID("0ad0c4ac-8e0a-4a8c-9b4a-0f8d2e5c7a61")
 
 
 class Damaged(ValueError):
@@ -40,7 +42,7 @@ def read_line(line: bytes) -> Incoming:
     return Incoming(
         source=found["source"],
         calls=tuple(_call(call) for call in found["calls"]),
-        rejected=tuple(_refused(refused) for refused in found["rejected"]),
+        rejected=tuple(_refused(refused, f"{line!r} {place}") for place, refused in enumerate(found["rejected"])),
     )
 
 
@@ -60,5 +62,7 @@ def _call(written: dict[str, Any]) -> Call:
     return Call(**written | {"type": CallType(written["type"]), "timestamp": timestamp, "received_at": received_at})
 
 
-def _refused(written: dict[str, Any]) -> RejectedCall:
-    return RejectedCall(**written | {"received_at": datetime.fromisoformat(written["received_at"])})
+def _refused(written: dict[str, Any], where: str) -> RejectedCall:
+    # A line of a release that gave them no id yet: the same one whenever it is read.
+    id = written.get("id") or str(uuid5(_WITHOUT_ID, where))
+    return RejectedCall(**written | {"id": id, "received_at": datetime.fromisoformat(written["received_at"])})

@@ -12,11 +12,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, literal, select, tuple_
+from sqlalchemy import Connection, Row, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
 from sync.store import arrivals, bulk, dates, listed, suppressions
+from sync.store.dialect import upsert
 from sync.store.prepared import Prepared
 from sync.store.profiles import People
 from sync.store.schema import calls, deliveries, rejected_calls
@@ -53,9 +54,10 @@ def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, 
 
 
 def reject(connection: Connection, batch: Sequence[tuple[str, RejectedCall]]) -> None:
-    """Store calls that were not understood, with the reason; not those that name somebody who was forgotten."""
+    """Store calls that were not understood, with the reason, once each; not those that name somebody who was forgotten."""
     rows = [
         {
+            "rejection_id": refused.id,
             "source": source,
             "received_at": refused.received_at,
             "code": refused.code,
@@ -66,7 +68,7 @@ def reject(connection: Connection, batch: Sequence[tuple[str, RejectedCall]]) ->
         for source, refused in suppressions.without_rejected(connection, batch)
     ]
     if rows:
-        connection.execute(insert(rejected_calls), rows)
+        connection.execute(upsert(connection, rejected_calls).on_conflict_do_nothing(), rows)
 
 
 def page(

@@ -131,6 +131,8 @@ rejected_calls: Final = Table(
     Column("message", Text, nullable=False),
     # As it came, cut at 32 KB.
     Column("body", Text, nullable=False),
+    # By which one that comes again out of a spool is known; none where an older release kept it.
+    Column("rejection_id", Text, unique=True, index=True),
 )
 
 audiences: Final = Table(

@@ -84,9 +84,9 @@ class Folder:
         process.join(60)
         return process.exitcode
 
-    def start(self, *arguments: str) -> ForkServerProcess:
-        """Start a command, to be killed from outside."""
-        return self._process(arguments, 0)
+    def start(self, *arguments: str, dies_at: int = 0) -> ForkServerProcess:
+        """Start a command, to be killed from outside, or to die at a step."""
+        return self._process(arguments, dies_at)
 
     def steps(self) -> int:
         """How many steps the command took that ran last, if it was not to die."""

@@ -17,13 +17,16 @@ import pytest
 from sqlalchemy import func, inspect, select
 
 from sync.app import system_clock
+from sync.call import Incoming
+from sync.spool import Spool, look
 from sync.standin import StandIn
 from sync.store import Store, migrate
 from sync.store import schema as t
 from tests.crash import oracle
-from tests.crash.kills import let_leases_end
+from tests.crash.kills import let_leases_end, wait_until
 from tests.crash.life import Folder
-from tests.make import identify, keep, track
+from tests.make import identify, keep, rejected, track
+from tests.spool.conftest import away
 
 ENOUGH = 10_000
 
@@ -128,6 +131,32 @@ def test_a_replay_that_dies_at_any_step_doubles_nothing(folder: Folder, store: S
 
     assert len(standin.actions()) == 3
     assert oracle.nothing_is_queued(store)
+
+
+def test_a_door_that_dies_at_any_step_while_its_spool_is_drained_lists_everything_once(folder: Folder, store: Store) -> None:
+    """Every single step, since only one is between the store's commit and the removal of the file."""
+    folder.environ["SYNC_SPOOL"] = "spool"
+    for step in range(1, ENOUGH):
+        spooled(folder, Incoming(source="web", calls=(track("ann", message_id=f"at-{step}"),), rejected=(rejected(),)))
+        if drained_alive(folder, dies_at=step):
+            break
+
+    assert numbers(store, t.calls) == numbers(store, t.rejected_calls) == step > 10
+
+
+def spooled(folder: Folder, incoming: Incoming) -> None:
+    """Leave something in the spool, as a process does whose store is away."""
+    with Spool(folder.path / "spool", 1_000_000) as spool:
+        spool.before(away)([incoming])
+
+
+def drained_alive(folder: Folder, dies_at: int) -> bool:
+    """Let a door drain the spool, and die at a step; whether it was done before that."""
+    process = folder.start("serve", "--only", "web", dies_at=dies_at)
+    wait_until(lambda: not (process.is_alive() and look(folder.path / "spool").bytes), "it neither drains nor dies")
+    process.kill()
+    process.join()
+    return look(folder.path / "spool").bytes == 0
 
 
 def test_a_purge_that_dies_at_any_step_has_thrown_away_nothing_else(folder: Folder, store: Store) -> None:

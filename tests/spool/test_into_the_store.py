@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from sync.call import Incoming
+from sync.errors import Unreachable
 from sync.forget import forget
 from sync.ingest import accept
 from sync.payload import Mapping
@@ -75,11 +76,29 @@ def test_calls_keep_the_instant_at_which_they_came_in(store: Store, spool: Calla
 def test_a_crash_between_the_store_and_the_removal_of_the_file_doubles_no_call(
     store: Store, spool: Callable[..., Spool], into: Accept, folder: Path
 ) -> None:
-    left_behind(spool, Incoming(source="web", calls=(track("ann", message_id="m1"), track("ann", message_id="m2"))))
+    calls = (track("ann", message_id="m1"), track("ann", message_id="m2"))
+    # Two that a sender made the same mistake in are two.
+    left_behind(spool, Incoming(source="web", calls=calls, rejected=(rejected(), rejected())))
     kept = {path: path.read_bytes() for path in folder.glob("*.spool")}
 
     drained(spool, into)
     for path, content in kept.items():
         path.write_bytes(content)
     drained(spool, into)
-    assert (number(store, t.calls), number(store, t.deliveries)) == (2, 2)
+    assert (number(store, t.calls), number(store, t.deliveries), number(store, t.rejected_calls)) == (2, 2, 2)
+
+
+def test_a_store_that_took_a_batch_and_could_not_say_so_lists_its_rejections_once(
+    store: Store, spool: Callable[..., Spool], into: Accept
+) -> None:
+    """The connection was cut at the commit: the batch goes to the spool, and from there to the store again."""
+
+    def taken_without_a_word(batch: Sequence[Incoming]) -> None:
+        into(batch)
+        raise Unreachable("the connection was cut")
+
+    former = spool()
+    former.before(taken_without_a_word)((Incoming(source="web", rejected=(rejected(),)),))
+    former.close()
+    drained(spool, into)
+    assert number(store, t.rejected_calls) == 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +59,16 @@ def test_a_line_that_was_cut_off_anywhere_is_noticed() -> None:
     for length in range(len(LINE)):
         with pytest.raises(Damaged):
             read_line(LINE[:length])
+
+
+def test_a_rejection_that_an_older_release_spooled_has_the_same_id_whenever_it_is_read() -> None:
+    written = json.loads(msgspec.json.encode(Incoming(source="web", rejected=(rejected(), rejected()))))
+    for one in written["rejected"]:
+        del one["id"]
+    body = b"2 " + json.dumps(written).encode()
+    line = b"%08x %b" % (zlib.crc32(body), body)
+
+    first, again = ([one.id for one in read_line(line).rejected] for _ in range(2))
+
+    assert first == again
+    assert len({*first}) == 2
