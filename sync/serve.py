@@ -23,16 +23,16 @@ from sync.app import SPOOL_AFTER, App
 from sync.apply import apply
 from sync.call import Incoming
 from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Unreachable
+from sync.health import beats, health
 from sync.ingest import accept
-from sync.json_value import Json
 from sync.purge import Retention, purge, require_room
 from sync.scheduler import HEARTBEAT, STALE, Scheduler, next_slot
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.spool import Spool
-from sync.store import Store, audiences, leases, served
+from sync.store import Store, audiences, served
 from sync.store.figures import Figures, figures
-from sync.web import Access, Api, ApiRoute, Door, Health, Limits, Metrics, Program, Server, create_app, metrics_route
+from sync.web import Access, Api, ApiRoute, Door, Limits, Metrics, Program, Server, create_app, metrics_route
 
 log = logging.getLogger(__name__)
 
@@ -146,24 +146,6 @@ def load_definitions(app: App) -> bool:
     return bool(changes)
 
 
-def health(app: App, spool: Spool | None) -> Health:
-    """Whether the store is there, its schema is ours, and a scheduler's heart beats somewhere; and what lies in the spool."""
-    spooled: dict[str, Json] = {} if spool is None else {"spooled_calls": spool.lying.calls}
-    try:
-        app.store.require_current_schema()
-        beats = _beats(app)
-    except SyncError:
-        return Health(ready=False, facts={"store": "not usable", **spooled})
-    return Health(ready=beats, facts={"store": "ok", "scheduler": "ok" if beats else "no heartbeat", **spooled})
-
-
-def _beats(app: App) -> bool:
-    with app.store.reading() as connection:
-        last = leases.last_beat(connection, HEARTBEAT)
-    # Ahead of now it was by a clock that was wrong.
-    return last is not None and abs(app.clock() - last) < STALE
-
-
 def _require_closed_door(app: App) -> None:
     if app.settings.write_keys is None and not is_loopback(app.settings.host):
         raise SettingsError(
@@ -196,7 +178,7 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
     door = Door(
         accept=take,
         clock=app.clock,
-        health=lambda: health(app, spool),
+        health=lambda: health(app, store, spool),
         sources=settings.write_keys,
         answered=metrics.answered,
         limited=metrics.limited,
@@ -210,7 +192,7 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
         space=settings.space,
         next_slot=next_slot,
         wake=wake,
-        is_scheduled=lambda: _beats(app),
+        is_scheduled=lambda: beats(app, app.store),
     )
     return create_app(door, [metrics_route(metrics, access), ApiRoute(Api(program), access)])
 

@@ -11,6 +11,7 @@ of it is put there again, which changes nothing. The files hold personal data, s
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ SEGMENT_BYTES: Final = 4 * 1024 * 1024
 """At which a segment is sealed; what is written at one time may exceed it."""
 SET_ASIDE: Final = "set-aside"
 _MODE: Final = 0o600
+_TRIED: Final = bytes(32 * 1024)
+"""As long as a call may be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,18 @@ class Segments:
         self.known[-1] = replace(segment, size=segment.size + len(data), calls=segment.calls + calls, since=segment.since or since)
         if self.known[-1].size >= SEGMENT_BYTES:
             self.seal()
+
+    def can_append(self, lying: int) -> bool:
+        """Whether there is room behind so many bytes, and the disk takes what is written through to it. For any thread."""
+        if lying + len(_TRIED) > self.most_bytes:
+            return False
+        try:
+            with tempfile.TemporaryFile(dir=self.folder, buffering=0) as file:
+                _write(file.fileno(), _TRIED)
+                os.fsync(file.fileno())
+        except OSError:
+            return False
+        return True
 
     def seal(self) -> None:
         """Write nothing more to what was written last."""

@@ -64,6 +64,10 @@ class Spool:
         """What lies here now."""
         return self._lying
 
+    def can_take(self) -> bool:
+        """Whether a call could be written here now; found out by writing something else. For any thread."""
+        return self._segments.can_append(self._lying.bytes)
+
     def close(self) -> None:
         """Stop draining; what lies here stays, and the next process finds it."""
         self._stop.set()

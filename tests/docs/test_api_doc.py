@@ -16,7 +16,8 @@ HEAD = """\
 `serve` answers these beside what Segment's SDKs send. They want `SYNC_API_TOKEN`, as bearer token or as Basic user name; without
 that setting they are served on loopback only. There are no cookies, and no page of another site may read or change anything.
 
-`/healthz` (alive) and `/readyz` (store, schema, a scheduler's heartbeat) want no token. `/metrics` is for Prometheus.
+`/healthz` (alive) and `/readyz` (store, schema, a scheduler's heartbeat; with `SYNC_SPOOL`: calls are taken, into the store or the
+spool; `degraded` names what is not well) want no token. `/metrics` is for Prometheus.
 `/api/openapi.json` describes everything below, and the tests hold it to what is served.
 
 An object is what the command of the same name prints with `--json`. A wrong parameter is answered 400 with what would be right,

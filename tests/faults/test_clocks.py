@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from sync.app import opened
+from sync.health import health
 from sync.scheduler import HEARTBEAT
-from sync.serve import health
 from sync.settings import read
 from sync.store import Store, leases
 from tests.conftest import StandingClock
@@ -45,8 +45,8 @@ def test_a_heart_that_beat_by_a_wrong_clock_does_not_count_as_alive(database_url
     with opened(read({"SYNC_DATABASE_URL": database_url}), clock) as app:
         with app.store.writing() as connection:
             leases.beat(connection, HEARTBEAT, after(days=1), "")
-        assert not health(app, None).ready
+        assert not health(app, app.store, None).ready
 
         with app.store.writing() as connection:
             leases.beat(connection, HEARTBEAT, after(seconds=1), "")
-        assert health(app, None).ready
+        assert health(app, app.store, None).ready

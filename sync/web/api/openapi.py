@@ -26,9 +26,31 @@ _ERRORS_OF_BODIES: Final[Mapping[str, str]] = {
 }
 
 
+def _asked_by_balancers(id: str, summary: str, schema: str, otherwise: str) -> dict[str, Json]:
+    """A route that wants no token."""
+    responses: dict[str, Json] = {"200": _answer(summary, schema), "503": _answer(otherwise, schema)}
+    return {"get": {"operationId": id, "summary": summary, "security": [], "responses": responses}}
+
+
+def _answer(meaning: str, schema: str) -> dict[str, Json]:
+    return {"description": meaning, "content": {"application/json": {"schema": ref(schema)}}}
+
+
+_HEALTH: Final[Mapping[str, Json]] = {
+    "/healthz": _asked_by_balancers("health", "This process is alive", "Alive", "It can store nothing any more; start it anew."),
+    "/readyz": _asked_by_balancers(
+        "readiness",
+        "This process takes calls; `degraded` names what is not as it should be",
+        "Ready",
+        "Send calls elsewhere. With SYNC_SPOOL: neither store nor spool takes them. Without: the store cannot be used, its schema "
+        "is another, or no scheduler's heart beats.",
+    ),
+}
+
+
 def document(operations: Sequence[Operation]) -> dict[str, Json]:
     """Write the OpenAPI document of these routes."""
-    paths: dict[str, Json] = {}
+    paths: dict[str, Json] = dict(_HEALTH)
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
         assert isinstance(methods, dict)
@@ -101,7 +123,3 @@ def _responses(operation: Operation) -> dict[str, Json]:
         for status, meaning in sorted(said.items())
     }
     return {str(operation.status): _answer(operation.summary, operation.answer), **errors}
-
-
-def _answer(meaning: str, schema: str) -> dict[str, Json]:
-    return {"description": meaning, "content": {"application/json": {"schema": ref(schema)}}}

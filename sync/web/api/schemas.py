@@ -95,6 +95,10 @@ _ID: Final[Mapping[str, Schema]] = {"collection": TEXT, "type": TEXT, "id": TEXT
 
 SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     "Error": record({"success": {"const": False}, "code": TEXT, "message": TEXT, "error": TEXT}),
+    "Alive": record({"alive": YES_OR_NO}),
+    "Ready": record(
+        {"ready": YES_OR_NO, "degraded": several(TEXT), "store": TEXT}, {"scheduler": TEXT, "spool": TEXT, "spooled_calls": COUNT}
+    ),
     "ProfileError": record({"error": record({"code": TEXT, "message": TEXT})}),
     "Audience": record(_DEFINITION),
     "Audiences": record({"audiences": several(ref("Audience"))}),
