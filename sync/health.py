@@ -1,7 +1,8 @@
 """Whether this process can do its work: what a balancer, or whoever supervises it, is told.
 
 Without a spool a process is ready while the store can be used, its schema is this program's, and a scheduler's heart beats
-somewhere. With one it is ready for as long as it takes calls, into the store or into the spool: a balancer that took them nowhere would lose what the spool is there to keep. What is not as it should be is named either way.
+somewhere. With one it is ready for as long as it takes calls, into the store or into the spool: a balancer that took them nowhere
+would lose what the spool is there to keep. What is not as it should be is named either way.
 """
 
 from __future__ import annotations
