@@ -93,6 +93,17 @@ def emptied(connection: Connection, table: Table) -> Table:
     return table
 
 
+def created_as(table: Table) -> str:
+    """Return what makes a temporary table of the select that follows, which PostgreSQL lets several processes do; an INSERT only one."""
+    return f"CREATE TEMPORARY TABLE {table.name} AS "
+
+
+def dropped(connection: Connection, table: Table) -> None:
+    """Make room for a temporary table."""
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table.name}")
+    connection.info.pop(table.name, None)
+
+
 def analyze(connection: Connection, table: Table, rows: int) -> None:
     """Tell PostgreSQL's planner about a temporary table, which nothing else does; a small one it guesses well enough."""
     if rows >= WORTH_ANALYZING and connection.dialect.name == "postgresql":

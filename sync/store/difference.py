@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    cast,
     func,
     insert,
     literal,
@@ -39,7 +40,7 @@ from sync.store import listed, prepared
 from sync.store.audiences import Stored
 from sync.store.candidates import Scan
 from sync.store.computation import IN_ONE_STATEMENT, Computation, into_table
-from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, emptied, upsert, without_jit
+from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, upsert, without_jit
 from sync.store.listed import LISTED_IDS, LISTED_PAIRS, PAIRS
 from sync.store.prepared import Prepared
 from sync.store.profiles import portions
@@ -73,11 +74,12 @@ def of_everyone(connection: Connection, audience: Stored, values: Select[Any], n
 
     `values` gives (profile_id, value) of everyone who is in, or has a value.
     """
-    found = emptied(connection, DIFFERENCE)
+    found = DIFFERENCE
     if connection.dialect.name == "postgresql":
         added = _differing(connection, audience, values, now)
     else:
         # SQLite takes three times as long for a full join as for the two halves of one.
+        emptied(connection, found)
         computed = _computed(connection, _filling(values), now)
         added = connection.execute(insert(found).from_select(_NAMES, _told_anew(audience.id, computed))).rowcount
         added += connection.execute(insert(found).from_select(_NAMES, _gone(audience, computed))).rowcount
@@ -86,8 +88,9 @@ def of_everyone(connection: Connection, audience: Stored, values: Select[Any], n
 
 
 def _differing(connection: Connection, audience: Stored, values: Select[Any], now: int) -> int:
-    """Fill the table of differences by one full join, and return how many there are."""
+    """Make the table of differences by one full join, and return how many there are."""
     without_jit(connection)
+    dropped(connection, DIFFERENCE)
     comparing = _comparing(values, OUT if audience.is_audience else None)
     return comparing.execute(connection, now=now, audience=audience.id).rowcount
 
@@ -99,7 +102,7 @@ def _filling(values: Select[Any]) -> Prepared:
 
 @lru_cache(maxsize=200)
 def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
-    """Return the statement that fills the table of differences; `nothing` is the value of those who are out, or have none."""
+    """Return the statement that makes the table of differences; `nothing` is the value of those who are out, or have none."""
     now = values.subquery("computed").c
     m = memberships.c
     recorded = select(m.profile_id, m.value).where(m.audience_id == prepared.told("audience", BigInteger())).subquery("recorded")
@@ -107,10 +110,11 @@ def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     joined = now.profile_id.table.join(recorded, now.profile_id == then.profile_id, full=True)
     is_new = and_(now.profile_id.is_not(None), now.value.is_distinct_from(then.value))
     was_present = then.value.is_not(None) if nothing is None else then.value == IN
-    value = case((now.profile_id.is_(None), literal(nothing, Text())), else_=now.value)
-    differing = select(func.coalesce(now.profile_id, then.profile_id), value).select_from(joined)
+    value = cast(case((now.profile_id.is_(None), literal(nothing, Text())), else_=now.value), Text())
+    who = func.coalesce(now.profile_id, then.profile_id)
     is_gone = and_(now.profile_id.is_(None), was_present)
-    return Prepared(insert(DIFFERENCE).from_select(_NAMES, differing.where(or_(is_new, is_gone))))
+    differing = select(who.label("profile_id"), value.label("value")).select_from(joined).where(or_(is_new, is_gone))
+    return Prepared(differing, before=created_as(DIFFERENCE))
 
 
 def of_concerned(

@@ -47,24 +47,26 @@ class Prepared:
     """A statement without any list of values whose length may differ. Safe to share between threads and databases."""
 
     statement: ClauseElement
+    before: str = ""
+    """What SQL has to say before it; SQLAlchemy before 2.1 has no CREATE TABLE … AS."""
     _written: dict[str, _Written] = field(default_factory=dict, repr=False)
 
     def execute(self, connection: Connection, **told: Any) -> CursorResult[Any]:
         """Execute it with values by name; those that the statement does not ask for are passed over."""
         written = self._written.get(connection.dialect.name)
         if written is None:
-            written = self._written[connection.dialect.name] = _write(self.statement, connection.dialect)
+            written = self._written[connection.dialect.name] = _write(self.statement, connection.dialect, self.before)
         return connection.exec_driver_sql(written.sql, written.values(told))
 
 
-def _write(statement: ClauseElement, dialect: Dialect) -> _Written:
+def _write(statement: ClauseElement, dialect: Dialect, before: str) -> _Written:
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     assert isinstance(compiled, SQLCompiler), "it is no DDL"
     convert = {name: bound.type.dialect_impl(dialect).bind_processor(dialect) for name, bound in compiled.binds.items()}
     asked = {name: convert[name] for name, bound in compiled.binds.items() if not bound.unique and bound.value is None}
     values = compiled.params
     return _Written(
-        sql=str(compiled),
+        sql=f"{before}{compiled}",
         constants={name: _converted(convert.get(name), value) for name, value in values.items() if name not in asked},
         asked=tuple(asked.items()),
         places=compiled.positiontup,

@@ -45,6 +45,20 @@ def test_equal_streams_are_read_once() -> None:
     assert str(compile_audience(query, NOW).compile(dialect=sqlite.dialect())).count("FROM calls") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("event('X').count() >= 1 AND event('Y').count() > 0", 0),
+        ("event('X').count() >= 1 AND event('X').count() < 5", 1),
+        ("event('X').count() >= 1 AND event('X').sum(property('p')) > 5", 1),
+        ("event('X').count() >= 1 OR trait('vip') = true", 1),
+        ("NOT event('X').count() >= 1", 1),
+    ],
+)
+def test_events_are_counted_only_where_more_is_asked_than_whether_there_is_one(text: str, groups: int) -> None:
+    assert str(compile_audience(parse_audience(text), NOW).compile(dialect=sqlite.dialect())).count("GROUP BY") == groups
+
+
 def test_more_streams_than_can_be_joined_are_asked_of_each_user(world: World) -> None:
     text = " OR ".join(f"event('E{n}').sum(property('p')) > event('F{n}').count()" for n in range(50))
     with world.of(Profile(events=(did("E49", p=1),)), Profile(events=(did("E0", p=1),)), Profile()) as people:

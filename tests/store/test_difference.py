@@ -62,3 +62,22 @@ def test_nobody_concerned_is_no_difference(store: Store) -> None:
         found = difference.of_concerned(connection, stored, computation, to_micros(after(days=1)), between)
 
     assert (found.rows, told_of(found)) == (None, (1, 0, 0, 0))
+
+
+def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_finds_each_time_what_differs(store: Store) -> None:
+    keep(store, *(track(f"u{number}", at=after(days=-20)) for number in range(4)))
+    stored = audience(store, query=RECENT)
+    compute(store, stored, after(), standing_clock())
+    happens(store)
+    stored, at, computation = again(store, stored), after(days=15), Computation.of(parse_audience(RECENT), {})
+
+    with store.reading() as connection:
+        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
+        between = computation.candidates.between(then, now, stored.computed_at, at)
+        found = [
+            difference.of_everyone(connection, stored, computation.of_everyone, to_micros(at)),
+            difference.of_concerned(connection, stored, computation, to_micros(at), between, few=0),
+            difference.of_everyone(connection, stored, computation.of_everyone, to_micros(at)),
+        ]
+
+    assert [told_of(one) for one in found] == [(4, 2, 2, 4)] * 3

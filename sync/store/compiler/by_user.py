@@ -25,11 +25,7 @@ def by_user(some: Sequence[tree.Computed], run: Run) -> CTE:
     Users without an event are not in it. It stands before the statement, in WITH: see `sync.language.depth` for why
     nothing is nested in vain.
     """
-    stream, table = some[0].stream, calls.alias()
-    joined, user = with_user(table, table.c.profile_id, run, traits_in(stream))
-    scope = AtEvent(run=run, user=user, profile_id=table.c.profile_id)
-    events = events_of(stream, scope, table, joined, run.is_asked_about(table.c.profile_id), documents_of(some))
-    rows = Rows.of(some[0], events)
+    rows = _rows(some, run)
     match some[0]:
         case tree.Mode() as mode:
             statement = _most_frequent(mode, rows)
@@ -40,6 +36,20 @@ def by_user(some: Sequence[tree.Computed], run: Run) -> CTE:
         case _:
             statement = _aggregated(some, rows)
     return statement.cte()
+
+
+def anybody_with(count: tree.Count, run: Run) -> CTE:
+    """Make a table of the profile_id of the users who have an event, some more than once."""
+    rows = _rows([count], run)
+    return rows.select(rows.events.table.c.profile_id).cte()
+
+
+def _rows(some: Sequence[tree.Computed], run: Run) -> Rows:
+    stream, table = some[0].stream, calls.alias()
+    joined, user = with_user(table, table.c.profile_id, run, traits_in(stream))
+    scope = AtEvent(run=run, user=user, profile_id=table.c.profile_id)
+    events = events_of(stream, scope, table, joined, run.is_asked_about(table.c.profile_id), documents_of(some))
+    return Rows.of(some[0], events)
 
 
 def column_of(place: int) -> str:

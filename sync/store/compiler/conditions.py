@@ -92,13 +92,19 @@ def _rows(table: FromClause) -> Select[Any]:
 
 def _counted(tally: Tally, operator: Operator, number: float) -> Sql:
     """Compare a count; whether there is any event at all is a question of its own, which is cheaper."""
-    at_none, at_one = RELATIONS[operator](0, number), RELATIONS[operator](1, number)
-    beyond = RELATIONS[operator](2, number) and operator in (Operator.DIFFERS, Operator.AT_LEAST, Operator.GREATER_THAN)
-    if tally.some is not None and not at_none and at_one and beyond:
-        return tally.some
-    if tally.some is not None and at_none and not at_one and not RELATIONS[operator](2, number):
-        return negated(tally.some)
-    return SIGNS[operator](tally.count, literal(number))
+    wanted = asks_for_some(operator, number)
+    if tally.some is None or wanted is None:
+        return SIGNS[operator](tally.count, literal(number))
+    return tally.some if wanted else negated(tally.some)
+
+
+def asks_for_some(operator: Operator, number: float) -> bool | None:
+    """Tell whether a count that compares so is one of any events, of none, or (None) of a certain number."""
+    at_none, at_one, at_two = (RELATIONS[operator](count, number) for count in (0, 1, 2))
+    goes_on = operator in (Operator.DIFFERS, Operator.AT_LEAST, Operator.GREATER_THAN)
+    if goes_on and at_one and at_two and not at_none:
+        return True
+    return False if at_none and not at_one and not at_two else None
 
 
 RELATIONS: Final[dict[Operator, Callable[[float, float], bool]]] = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sync.language import tree
 from sync.language.reads import parts_of
 from sync.language.tree import Operator
-from sync.store.compiler.conditions import RELATIONS
+from sync.store.compiler.conditions import RELATIONS, asks_for_some
 
 
 def reducers_of(query: tree.Query) -> tuple[tree.Computed, ...]:
@@ -51,6 +51,19 @@ def needed(condition: tree.Condition) -> frozenset[tree.Computed]:
             return _absent_without_events(left) | _absent_without_events(right)
         case _:
             return _absent_without_events(condition.left)
+
+
+def numbers_in(query: tree.Condition) -> frozenset[tree.Computed]:
+    """List the reducers outside of any stream of which the query wants to know more than whether there is an event."""
+    match query:
+        case tree.Compare(left=tree.Count(), operator=operator, right=tree.Number(value=number)) if (
+            operator in RELATIONS and asks_for_some(operator, number) is not None
+        ):
+            return frozenset()
+        case tree.And() | tree.Or() | tree.Not():
+            return frozenset[tree.Computed]().union(*map(numbers_in, parts_of(query)))
+        case _:
+            return frozenset(reducers_of(query))
 
 
 def _absent_without_events(operand: tree.Operand) -> frozenset[tree.Computed]:

@@ -1,13 +1,14 @@
 """The whole statement: every known user, beside them the tables of what their streams come to, and the condition over both.
 
 Each stream at the top of a query is one table grouped by profile, made once however often it is asked, so that the database can
-hash or merge it. It is joined inwards where the query cannot hold without an event of it.
+hash or merge it. It is joined inwards where the query cannot hold without an event of it; and where the query asks for nothing but
+such an event, the users are looked for in the stream and nothing is grouped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,9 +17,9 @@ from sqlalchemy import CTE, BigInteger, FromClause, Select, Text, cast, func, li
 
 from sync.language import tree
 from sync.store.compiler.at_event import AtEvent
-from sync.store.compiler.by_user import by_user, column_of
+from sync.store.compiler.by_user import anybody_with, by_user, column_of
 from sync.store.compiler.conditions import holds
-from sync.store.compiler.needs import needed, reducers_of, traits_in, traits_of
+from sync.store.compiler.needs import needed, numbers_in, reducers_of, traits_in, traits_of
 from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
 from sync.store.compiler.reducers import source_of, value_of
@@ -50,14 +51,15 @@ def compile_audience(
     asked of every store (`sync.language.depth`).
     """
     run = _run(now, among, references)
-    users, tables, beyond = profiles.alias(), *_tables(query, run)
+    users, present = profiles.alias(), _only_present(query)
+    tables, beyond = _tables(query, run, present)
     rows: FromClause = users
     for made in tables:
         rows = rows.join(made.table, made.table.c.profile_id == users.c.id, isouter=not made.is_needed)
     keys = traits_of(query).union(*map(traits_in, beyond))
     rows, user = with_user(rows, users.c.id, run, keys, users.c.traits)
-    condition = holds(query, _AtUser(run=run, user=user, profile_id=users.c.id, tables=tables))
-    return _users(users, rows, run).where(condition)
+    condition = holds(query, _AtUser(run=run, user=user, profile_id=users.c.id, tables=tables, present=present))
+    return _users(users, rows, run).where(*(_is_in(users, one, run) for one in present), condition)
 
 
 def compile_trait(
@@ -93,6 +95,18 @@ def _users(users: FromClause, rows: FromClause, run: Run) -> Select[Any]:
     return select(users.c.id.label("profile_id")).select_from(rows).where(users.c.user_id.is_not(None), *asked_about)
 
 
+def _only_present(query: tree.Condition) -> Sequence[tree.Count]:
+    """List the counts that need not be counted: without an event the query is false, and no more than that is asked of them."""
+    counted = numbers_in(query)
+    shared = {source_of(one) for one in counted}
+    certain = needed(query) - counted
+    return [one for one in reducers_of(query) if isinstance(one, tree.Count) and one in certain and source_of(one) not in shared]
+
+
+def _is_in(users: FromClause, count: tree.Count, run: Run) -> Sql:
+    return users.c.id.in_(select(anybody_with(count, run).c.profile_id))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Table:
     """What one stream at the top comes to."""
@@ -106,13 +120,13 @@ class _Table:
         return self.table.c[column_of(self.reducers.index(reducer))]
 
 
-def _tables(query: tree.Condition, run: Run) -> tuple[Sequence[_Table], Sequence[tree.Computed]]:
+def _tables(query: tree.Condition, run: Run, present: Collection[tree.Count]) -> tuple[Sequence[_Table], Sequence[tree.Computed]]:
     """Make a table of each source; and list the reducers that are too many for a join and are asked of each user instead.
 
     The tables that leave users out come first, so that the others have fewer to look up.
     """
     sources: dict[Hashable, list[tree.Computed]] = {}
-    for reducer in reducers_of(query):
+    for reducer in (one for one in reducers_of(query) if one not in present):
         sources.setdefault(source_of(reducer), []).append(reducer)
     indispensable = needed(query)
     groups = sorted(sources.values(), key=indispensable.isdisjoint)
@@ -128,6 +142,8 @@ class _AtUser(AtEvent):
     """The top of a query."""
 
     tables: Sequence[_Table]
+    # Of which it is settled elsewhere that there is an event.
+    present: Collection[tree.Count]
 
     def inside(self, event: FromClause) -> AtEvent:
         return AtEvent(run=self.run, user=self.user, event=event, profile_id=event.c.profile_id)
@@ -143,7 +159,8 @@ class _AtUser(AtEvent):
     def tally(self, count: tree.Count | tree.UniqueCount) -> Tally:
         made = self._table_of(count)
         if made is None:
-            return AtEvent.tally(self, count)
+            tally = AtEvent.tally(self, count)
+            return replace(tally, some=true()) if count in self.present else tally
         number = made.column(count) if made.is_needed else func.coalesce(made.column(count), literal_column("0"))
         some = true() if made.is_needed else made.table.c.profile_id.is_not(None)
         return Tally(count=number, some=some if isinstance(count, tree.Count) else None)
