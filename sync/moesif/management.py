@@ -65,7 +65,7 @@ class Management:
         limits: Limits | None = None,
     ) -> None:
         """Raises SettingsError for a URL or a key that cannot be used. Asks nothing yet."""
-        self.url = check_url(url, allow_plain_http=allow_plain_http, setting=URL_SETTING, example=MANAGEMENT_URL)
+        self.url = check_url(url, allow_plain_http=allow_plain_http, setting=URL_SETTING)
         self._key = check_key(key, KEY_SETTING)
         self._clock = clock
         self._wire = Wire(limits or Limits())

@@ -32,7 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
 
-from sync.moesif.address import is_forbidden
+from sync.settings import is_forbidden
 
 ANSWER_BYTES: Final = 16_384
 """How much of an answer is read. A collector's is empty; a fault's first page is enough to say what it is."""

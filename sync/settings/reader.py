@@ -20,8 +20,8 @@ from typing import Any, Final
 from dotenv.parser import parse_stream
 
 from sync.errors import SettingsError
+from sync.settings.address import is_plain_to_elsewhere
 from sync.settings.record import Origin, Settings
-from sync.settings.values import is_plain_to_elsewhere
 from sync.settings.variables import VARIABLES, Variable
 
 DOTENV: Final = ".env"

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from sync.settings.address import is_address, web_url
 
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _DATABASE: Final = "expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
@@ -111,24 +111,9 @@ def space(text: str) -> str:
 def host(text: str) -> str:
     """Read an address to listen on: a host name, an IPv4 or an IPv6 address, without scheme and port."""
     bare = text.removeprefix("[").removesuffix("]")
-    if _is_address(bare) or re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})", text):
+    if is_address(bare) or re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})", text):
         return bare
     raise ValueError("expected a host name or an IP address, such as 127.0.0.1 or 0.0.0.0, without scheme and port")
-
-
-def is_loopback(name: str) -> bool:
-    """Say whether a host can be reached from this machine only."""
-    if _is_address(name):
-        return ip_address(name).is_loopback
-    return name.lower() == "localhost"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def write_keys(text: str) -> Mapping[str, str]:
@@ -149,40 +134,10 @@ def write_keys(text: str) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def base_url(text: str) -> str:
-    """Read the base URL of an API; comes back without a slash at its end."""
-    parts = _web_url(text, "https://api.example.com")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise ValueError("expected a base URL without ? and #")
-    return text.rstrip("/")
-
-
 def page_url(text: str) -> str:
     """Read the absolute URL of a page."""
-    _web_url(text, "https://app.example.com/")
+    web_url(text, "https://app.example.com/")
     return text
-
-
-def is_plain_to_elsewhere(url: str) -> bool:
-    """Say whether what is sent to this URL could be read on the way: plain HTTP, and not to this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
-
-
-def _web_url(text: str, example: str) -> SplitResult:
-    expected = ValueError(f"expected an absolute http or https URL, such as {example}")
-    try:
-        parts = urlsplit(text)
-        usable = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and bool(re.fullmatch(r"[!-~]+", text))
-        )
-    except ValueError:
-        raise expected from None
-    if "@" in parts.netloc:
-        raise ValueError("expected a URL without a user name or password")
-    if not usable:
-        raise expected
-    return parts
 
 
 def database_url(text: str) -> str:

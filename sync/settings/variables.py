@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sync.settings import values
+from sync.settings import address, values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ VARIABLES: Final = (
         name="SYNC_MOESIF_URL",
         default="https://api.moesif.net",
         meaning="Base URL of Moesif's collector.",
-        read=values.base_url,
+        read=address.base_url,
     ),
     Variable(
         name="SYNC_MOESIF_MANAGEMENT_KEY",
@@ -77,7 +77,7 @@ VARIABLES: Final = (
         name="SYNC_MOESIF_MANAGEMENT_URL",
         default="https://api.moesif.com",
         meaning="Base URL of Moesif's Management API.",
-        read=values.base_url,
+        read=address.base_url,
     ),
     Variable(
         name="SYNC_WRITE_KEYS",

@@ -144,6 +144,18 @@ def test_every_wrong_setting_is_named_at_once(bare: Any) -> None:
     assert "3 settings are wrong" in done.err
 
 
+@pytest.mark.parametrize("command", [("config",), ("doctor",), ("audiences",)], ids=" ".join)
+def test_a_url_to_which_nothing_may_be_sent_is_refused_by_every_command(bare: Any, command: tuple[str, ...]) -> None:
+    bare.environ |= {"SYNC_MOESIF_URL": "http://169.254.169.254", "SYNC_ALLOW_PLAIN_HTTP": "1"}
+
+    done = bare(*command)
+
+    assert done.code == 3
+    assert (
+        "SYNC_MOESIF_URL (environment): a link-local address or a cloud's metadata service is never Moesif's" in done.out + done.err
+    )
+
+
 def test_a_setting_that_there_is_not_is_a_warning(bare: Any) -> None:
     bare.environ["SYNC_UNHEARD_OF"] = "1"
 

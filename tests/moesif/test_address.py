@@ -10,9 +10,10 @@ import pytest
 from sync.delivery import Later
 from sync.errors import SettingsError
 from sync.moesif import Collector, Limits
-from sync.moesif.address import check_url, is_forbidden
+from sync.moesif.address import check_url
 from sync.moesif.answers import outcome_of
 from sync.moesif.wire import NotSent, Wire
+from sync.settings import is_forbidden
 from tests.make import NOW
 
 METADATA = [

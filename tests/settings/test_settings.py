@@ -156,6 +156,8 @@ def test_all_faults_are_told_at_once_each_with_its_variable_and_what_was_expecte
         ("SYNC_MOESIF_URL", "https://api.moesif.net/?a=1"),
         ("SYNC_MOESIF_URL", "https://api.moesif.net/#a"),
         ("SYNC_MOESIF_MANAGEMENT_URL", "https://[::1"),
+        ("SYNC_MOESIF_URL", "https://api.moesif.net\\@example.com"),
+        ("SYNC_MOESIF_URL", "https://0xa9fea9fe"),
     ],
 )
 def test_a_wrong_value_is_a_fault_that_says_what_was_expected_and_not_what_was_found(name: str, text: str) -> None:
