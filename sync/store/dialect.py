@@ -94,7 +94,10 @@ def emptied(connection: Connection, table: Table) -> Table:
 
 
 def created_as(table: Table) -> str:
-    """Return what makes a temporary table of the select that follows, which PostgreSQL lets several processes do; an INSERT only one."""
+    """Return what makes a temporary table of the select that follows.
+
+    PostgreSQL has several processes do that; an INSERT only one.
+    """
     return f"CREATE TEMPORARY TABLE {table.name} AS "
 
 
