@@ -60,8 +60,10 @@ def numbers_in(query: tree.Condition) -> frozenset[tree.Computed]:
             operator in RELATIONS and asks_for_some(operator, number) is not None
         ):
             return frozenset()
-        case tree.And() | tree.Or() | tree.Not():
-            return frozenset[tree.Computed]().union(*map(numbers_in, parts_of(query)))
+        case tree.And(parts=parts) | tree.Or(parts=parts):
+            return frozenset[tree.Computed]().union(*map(numbers_in, parts))
+        case tree.Not(part=part):
+            return numbers_in(part)
         case _:
             return frozenset(reducers_of(query))
 
