@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import JsonFlag, instant, limit_option, since_option, until_option
+from sync.cli.options import JsonFlag, instant, limit_option, since_option, until_option, word
 from sync.cli.output import age, clean, count, facts, in_table, note, say, say_json, shown_at, table
 from sync.cli.reports import COLUMNS, NUMBERS, run_row
 from sync.cli.session import opened_app
@@ -42,8 +42,13 @@ def runs(
 
 def listing(
     state: Annotated[
-        Literal["owed", "unknown", "sending", "rejected"] | None,
-        typer.Option("--state", metavar="STATE", help="Only those that are owed, unknown, sending or rejected."),
+        str | None,
+        typer.Option(
+            "--state",
+            parser=word("owed", "unknown", "sending", "rejected"),
+            metavar="STATE",
+            help="Only those that are owed, unknown, sending or rejected.",
+        ),
     ] = None,
     limit: Annotated[int, limit_option("How many to list; the counts are of all. Default: 20.")] = 20,
     json: JsonFlag = False,
@@ -107,7 +112,11 @@ def retry(
         say_json(retried_report(done))
         return
     say(f"owed again: {count(done.calls, 'call')} and {count(done.memberships, 'membership')}")
-    if ids and not any(".." in id for id in ids) and done.calls + done.memberships < len(set(ids)):
+    if done.calls + done.memberships == 0:
+        note(
+            "personas-sync: nothing of that is rejected, so there is nothing to retry; `deliveries --state rejected` lists what is"
+        )
+    elif ids and not any(".." in id for id in ids) and done.calls + done.memberships < len(set(ids)):
         note("personas-sync: the others are not rejected, so there is nothing to retry")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import At, JsonFlag
+from sync.cli.options import At, JsonFlag, whole
 from sync.cli.output import clean, count, facts, say, say_json, shown_at
 from sync.cli.session import opened_app
 from sync.reports.instants import iso
@@ -40,8 +40,7 @@ def explain(
         int,
         typer.Option(
             "--events",
-            min=0,
-            max=100_000,
+            parser=whole(0, 100_000),
             metavar="N",
             help="How many events to list below each node that they bear out; the counts are of all. Default: 3.",
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import At, JsonFlag, Keys
+from sync.cli.options import At, JsonFlag, Keys, whole
 from sync.cli.output import clean, count, note, say, say_json, shown_at, table
 from sync.cli.session import changed_lines, opened_app
 from sync.errors import InputError
@@ -30,7 +30,7 @@ def plan(
         typer.Option("--out", metavar="FILE", help="Seal the plan in a file, for `sync --plan FILE`. Never overwrites."),
     ] = None,
     sample: Annotated[
-        int, typer.Option("--sample", min=0, max=1000, metavar="N", help="How many users to name of each kind. Default: 5.")
+        int, typer.Option("--sample", parser=whole(0, 1_000), metavar="N", help="How many users to name of each kind. Default: 5.")
     ] = 5,
     json: JsonFlag = False,
 ) -> None:
@@ -84,7 +84,7 @@ def _write(out: Path, app: App, found: Planned) -> None:
     except FileExistsError:
         raise InputError(f"{out} exists; a plan is never overwritten, so name another file") from None
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error}") from None
+        raise InputError(f"{out} cannot be written: {(error.strerror or type(error).__name__).lower()}") from None
 
 
 def _report(found: Planned) -> dict[str, Json]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sync.cli.logs import log_dying_threads, log_to_stderr
+from sync.cli.options import whole, word
 from sync.cli.output import note, say
 from sync.cli.session import settings
 
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 def serve(
     only: Annotated[
-        Literal["web", "worker"] | None,
-        typer.Option("--only", metavar="web|worker", help="Leave out the scheduler and delivery, or HTTP."),
+        str | None,
+        typer.Option(
+            "--only", parser=word("web", "worker"), metavar="web|worker", help="Leave out the scheduler and delivery, or HTTP."
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option("--host", metavar="HOST", help="Listen here instead of at SYNC_HOST.")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, metavar="N", help="Listen here instead of at SYNC_PORT; 0: any.")
+        int | None,
+        typer.Option("--port", parser=whole(0, 65_535), metavar="N", help="Listen here instead of at SYNC_PORT; 0: any."),
     ] = None,
 ) -> None:
     """Take in calls over HTTP, compute audiences on schedule and send what is owed, in one process.
@@ -43,7 +47,8 @@ def serve(
 
 def stand_in(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="Where it listens; 0 takes a free one. Default: 8500.")
+        int,
+        typer.Option("--port", parser=whole(0, 65_535), metavar="N", help="Where it listens; 0 takes a free one. Default: 8500."),
     ] = 8500,
     application_id: Annotated[
         str | None, typer.Option("--application-id", metavar="ID", help="Take only this key. Default: any.")
@@ -74,5 +79,5 @@ def _listening(given: Settings, host: str | None, port: int | None) -> Settings:
     try:
         changed = given if host is None else replace(given, host=read_host(host))
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--host") from None
+        raise typer.BadParameter(str(error), param_hint="'--host'") from None
     return changed if port is None else replace(changed, port=port)

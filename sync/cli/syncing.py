@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import At, JsonFlag, Keys, Wait
+from sync.cli.options import At, JsonFlag, Keys, Wait, whole
 from sync.cli.output import count, note, progress, say, say_json, shown_at, table
 from sync.cli.reports import COLUMNS, NUMBERS, run_row
 from sync.cli.session import follow_definitions, opened_app, require_key
@@ -72,7 +72,12 @@ def sync(
     ] = None,
     accept: Annotated[
         int | None,
-        typer.Option("--accept", min=1, metavar="RUN", help="Let a run through that a guard holds; `runs` shows its number."),
+        typer.Option(
+            "--accept",
+            parser=whole(1, 2**63 - 1),
+            metavar="RUN",
+            help="Let a run through that a guard holds; `runs` shows its number.",
+        ),
     ] = None,
     wait: Wait = 30.0,
     json: JsonFlag = False,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from sync.cli.options import JsonFlag
+from sync.cli.options import JsonFlag, word
 from sync.cli.output import clean, count, in_table, say, say_json, table
 from sync.cli.session import opened_app
 
-LaneName = Literal["users", "actions", "companies"]
+_lane = word("users", "actions", "companies")
 
 
 def listing(
-    lane: Annotated[LaneName | None, typer.Option("--lane", metavar="LANE", help="Only of users, actions or companies.")] = None,
+    lane: Annotated[
+        str | None, typer.Option("--lane", parser=_lane, metavar="LANE", help="Only of users, actions or companies.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """List the JSON type that each metadata key was accepted with first.
@@ -37,7 +39,7 @@ def listing(
 
 
 def forget(
-    lane: Annotated[LaneName, typer.Argument(metavar="LANE", help="users, actions or companies.")],
+    lane: Annotated[str, typer.Argument(parser=_lane, metavar="LANE", help="users, actions or companies.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="As `types` lists it, with dots where it lies within an object.")],
     json: JsonFlag = False,
 ) -> None:

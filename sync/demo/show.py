@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sync.demo import Checked, Demo, Synced, prepared
+from sync.errors import InputError
 from sync.json_value import Json, encode
 
 KEYS = {"order_completed_last_30days": "30 days", "big_spenders": "big", "lapsed_customers": "lapsed"}
@@ -29,7 +30,7 @@ def run(*, folder: Path | None = None, serve: bool = False, as_json: bool = Fals
     started = time.monotonic()
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="personas-sync-demo-")))
-        place.mkdir(parents=True, exist_ok=True)
+        _made(place)
         demo = stack.enter_context(prepared(place))
         rows, checked = _shown(demo, console)
         seconds = time.monotonic() - started
@@ -39,6 +40,13 @@ def run(*, folder: Path | None = None, serve: bool = False, as_json: bool = Fals
         if serve:
             _stay(demo, console)
     return 1 if checked.wrong else 0
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made: {(error.strerror or type(error).__name__).lower()}") from None
 
 
 def _shown(demo: Demo, console: Console) -> tuple[list[Synced], Checked]:

@@ -95,6 +95,8 @@ def chosen(
     by_condition = reason is not None or since is not None or until is not None
     if (bool(ids), by_condition, everything).count(True) != 1:
         raise InputError("say what to retry: either ids, or a reason, since and until, or all")
+    if since is not None and until is not None and until <= since:
+        raise InputError("until must be later than since")
     if not ids:
         return Selection(reason=reason, since=since, until=until)
     ranges = tuple((int(found[1]), int(found[2])) for id in ids if (found := _RANGE.fullmatch(id)))

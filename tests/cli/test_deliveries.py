@@ -117,6 +117,14 @@ def test_what_is_retried_is_what_was_chosen(refused: Any, chosen: tuple[str, ...
     assert (done.json["calls"], done.json["memberships"]) == (calls, memberships)
 
 
+@pytest.mark.parametrize("chosen", [("call-9..3",), ("--reason", "4%3")], ids=" ".join)
+def test_a_retry_of_nothing_says_so(refused: Any, chosen: tuple[str, ...]) -> None:
+    done = refused("deliveries", "retry", *chosen)
+
+    assert (done.code, done.out) == (0, "owed again: 0 calls and 0 memberships\n")
+    assert "nothing of that is rejected, so there is nothing to retry" in done.err
+
+
 def test_after_a_retry_every_run_still_balances(refused: Any) -> None:
     refused("sync", "--at", "2026-01-21")
     refused("deliveries", "retry", "--all")

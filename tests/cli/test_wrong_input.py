@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
+
+from sync.cli.program import SECTIONS, Command, Group
 
 # Arguments, the exit code, and what the message must hold.
 WRONG = [
@@ -61,7 +63,21 @@ WRONG = [
     (("serve", "--host", "0.0.0.0"), 3, "SYNC_WRITE_KEYS is not set"),
     (("stand-in", "--port", "x"), 2, "--port"),
     (("demo", "--folder", "personas.yaml"), 2, "personas.yaml"),
+    (("demo", "--folder", "/dev/null/here"), 2, "the folder /dev/null/here cannot be made: not a directory"),
+    (("deliveries", "--limit", "x"), 2, "'x' is not what was expected: a whole number from 1 to 1,000,000"),
+    (("deliveries", "--state", "lost"), 2, "'lost' is not what was expected: owed, unknown, sending or rejected"),
+    (("deliveries", "retry", "--since", "2026-03-02", "--until", "2026-03-01"), 2, "until must be later than since"),
+    (("types", "--lane", "nonsense"), 2, "'nonsense' is not what was expected: users, actions or companies"),
+    (("types", "forget", "nonsense", "x"), 2, "'nonsense' is not what was expected: users, actions or companies"),
+    (("types", "forget"), 2, "Missing argument 'LANE'."),
+    (("sync", "--accept", "x"), 2, "'x' is not what was expected: a whole number from 1"),
+    (("sync", "--wait", "x"), 2, "'x' is not what was expected: a number of seconds from 1 to 86,400"),
+    (("plan", "--sample", "1.5"), 2, "'1.5' is not what was expected: a whole number from 0 to 1,000"),
+    (("serve", "--only", "both"), 2, "'both' is not what was expected: web or worker"),
+    (("stand-in", "--port", "-1"), 2, "'-1' is not what was expected: a whole number from 0 to 65,535"),
 ]
+NOT_OURS = ("Traceback", "fault of personas-sync", "Value error", "Input should", "Errno", "Choose from")
+"""What only a library would say."""
 
 
 @pytest.mark.parametrize(
@@ -76,8 +92,28 @@ def test_wrong_input_is_answered_with_one_clear_message(
 
     assert (done.code, done.out) == (code, "")
     assert message in done.err
-    assert "Traceback" not in done.err
-    assert "fault of personas-sync" not in done.err
+    assert not [words for words in NOT_OURS if words in done.err]
+
+
+def test_every_number_and_every_choice_is_read_in_our_own_words() -> None:
+    left_to_typer = [
+        f"{command.__name__} {parameter}"
+        for command in {entry.run for entry in every_command()}
+        for parameter, hint in get_type_hints(command, include_extras=True).items()
+        if get_origin(hint) is Annotated and is_number_or_choice(hint) and hint.__metadata__[0].parser is None
+    ]
+
+    assert left_to_typer == []
+
+
+def every_command() -> list[Command]:
+    found = [entry for entries in SECTIONS.values() for entry in entries]
+    return [one for entry in found for one in (entry.commands if isinstance(entry, Group) else [entry])]  # type: ignore[misc]
+
+
+def is_number_or_choice(hint: Any) -> bool:
+    kinds = {hint.__origin__, *get_args(hint.__origin__)}
+    return not {int, float}.isdisjoint(kinds) or any(get_origin(kind) is Literal for kind in kinds)
 
 
 NEEDS_A_STORE = """\
