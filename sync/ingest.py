@@ -69,7 +69,7 @@ def _replay_step(store: Store, span: Span, after: Place | None, mapping: Mapping
     def owed_again(connection: Connection) -> tuple[Place, int] | None:
         found = page(connection, span.since, span.until, span.event, after, AT_A_TIME)
         rows = [(place[1], lane, subject) for place, call in found for lane, subject in forwarded(call, mapping)]
-        owe(connection, rows, now)
+        owe(connection, rows, now, replayed=True)
         return (found[-1][0], len({id for id, _, _ in rows})) if found else None
 
     return store.write(owed_again)

@@ -15,8 +15,8 @@ from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome
 from sync.json_value import Json, decode
 from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, merge, telling
 from sync.send.known_types import KnownTypes
-from sync.store import Store, audiences, debts, queue
-from sync.store.queue import Places
+from sync.store import Store, audiences, claims, debts, queue
+from sync.store.claims import Places, Wanted
 
 
 class Destination(Protocol):
@@ -36,6 +36,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     delivery_id: int | None = None
     in_doubt: bool = False
     """Whether Moesif may have taken the call already; that it did not take it again changes nothing about that."""
+    replayed: bool = False
+    """Whether it can wait for others."""
     update: debts.Update | None = None
 
 
@@ -53,6 +55,11 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             # Never in place: what several users are told is the same object.
             document = merge(document, part.document)
         return cls(subject=subject, parts=tuple(parts), document=document)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether it only says again what was sent before."""
+        return all(part.replayed for part in self.parts)
 
     def apart(self) -> list[Parcel]:
         """Return one parcel for each part, in order."""
@@ -131,12 +138,13 @@ class Desk:
         `places` remembers how far earlier claims got, so that each goes on from there.
         """
         limit = self.batch_items * requests
-        wanted = queue.Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
+        wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
-        parts = self._facts(connection, queue.claim(connection, wanted, subjects, busy.deliveries))
+        parts = self._facts(connection, claims.claim(connection, wanted, subjects, busy.deliveries))
         if lane is Lane.USERS:
             parts += self._state(connection, busy, wanted)
-        return _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
+        parcels = _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
+        return sorted(parcels, key=lambda parcel: parcel.can_wait)
 
     def settle(self, connection: Connection, results: Iterable[Result]) -> None:
         """Write down what became of parcels."""
@@ -167,9 +175,9 @@ class Desk:
             queue.put_back(connection, ids, state)
         debts.put_back(connection, _updates(parcels))
 
-    def _facts(self, connection: Connection, deliveries: Sequence[queue.Delivery]) -> list[tuple[str, Part]]:
+    def _facts(self, connection: Connection, deliveries: Sequence[claims.Delivery]) -> list[tuple[str, Part]]:
         parts = [
-            (delivery.subject, Part(document=body.document, delivery_id=delivery.id, in_doubt=delivery.in_doubt))
+            (delivery.subject, _part(delivery, body.document))
             for delivery in deliveries
             for body in bodies(delivery.call, self.mapping)
             if body.lane is delivery.lane
@@ -179,7 +187,7 @@ class Desk:
         queue.settle_accepted(connection, sorted(unwanted))
         return parts
 
-    def _state(self, connection: Connection, busy: Busy, wanted: queue.Wanted) -> list[tuple[str, Part]]:
+    def _state(self, connection: Connection, busy: Busy, wanted: Wanted) -> list[tuple[str, Part]]:
         due = debts.due_profiles(connection, wanted, busy.profiles)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
         free = debts.without_users(connection, due, busy.called) if due and busy.called else due
@@ -212,6 +220,10 @@ class Desk:
             space_id=self.space_id,
         )
         return telling(computation, decode(update.value), at, self.mapping)
+
+
+def _part(delivery: claims.Delivery, document: dict[str, Json]) -> Part:
+    return Part(document=document, delivery_id=delivery.id, in_doubt=delivery.in_doubt, replayed=delivery.replayed)
 
 
 def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:

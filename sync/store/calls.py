@@ -180,8 +180,8 @@ def _insert(connection: Connection, batch: Sequence[Call], rows: Sequence[_Row],
     dates.add(connection, chain.from_iterable(found))
 
 
-def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime) -> None:
-    """Queue (call id, lane, subject) for forwarding, in the order given."""
-    same = (State.OWED.value, 0, to_micros(now))
+def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime, *, replayed: bool = False) -> None:
+    """Queue (call id, lane, subject) for forwarding, in the order given; what is replayed lets others go first."""
+    same = (State.OWED.value, 0, to_micros(now), replayed)
     values = [(call_id, lane.value, subject, *same) for call_id, lane, subject in rows]
-    bulk.insert(connection, deliveries, ("call_id", "lane", "subject", "state", "attempts", "created_at"), values)
+    bulk.insert(connection, deliveries, ("call_id", "lane", "subject", "state", "attempts", "created_at", "replayed"), values)

@@ -17,10 +17,10 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and
 
 from sync.delivery import State
 from sync.store import runs
+from sync.store.claims import Wanted
 from sync.store.dialect import among, in_shares
 from sync.store.listed import IDS, LISTED_IDS, one_of, values
 from sync.store.prepared import Prepared, told
-from sync.store.queue import Wanted
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)

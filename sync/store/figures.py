@@ -90,11 +90,11 @@ def unsettled(connection: Connection) -> dict[str, int]:
 def oldest_calls(connection: Connection) -> dict[str, datetime]:
     """Return when the oldest call of each lane came in that is still to be told."""
     found: dict[str, datetime] = {}
-    for lane in Lane:
-        # Ids rise with time, so that the first of each state is the oldest.
-        firsts = [first for state in _DUE for first in connection.scalars(_first(lane, state))]
-        if firsts:
-            found[lane.value] = min(firsts)
+    for part in queue.parts():
+        for state in _DUE:
+            # Ids rise with time, so that the first of each state is the oldest.
+            for lane, first in connection.execute(_first(state, *part)):
+                found[lane] = min(first, found.get(lane, first))
     return found
 
 
@@ -130,9 +130,9 @@ def last_runs(connection: Connection) -> tuple[LastRun, ...]:
     return tuple(LastRun(**row._mapping) for row in connection.execute(statement))
 
 
-def _first(lane: Lane, state: State) -> Select[Any]:
+def _first(state: State, *part: ColumnElement[bool]) -> Select[Any]:
     d = deliveries.c
-    return select(d.created_at).where(d.lane == lane.value, d.state == state.value).order_by(d.id).limit(1)
+    return select(d.lane, d.created_at).where(d.state == state.value, *part).order_by(d.id).limit(1)
 
 
 def _latest(*conditions: ColumnElement[bool]) -> ScalarSelect[Any]:

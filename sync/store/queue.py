@@ -1,20 +1,17 @@
 """The queue of forwarded calls that Moesif has not accepted yet.
 
-A row leaves when its call was accepted and stays, with the reason, when it was rejected. Calls about one subject leave in the
-order in which they came; what a row becomes at Moesif is worked out from the stored call when it is sent.
+A row leaves when its call was accepted and stays, with the reason, when it was rejected. Which rows are sent next, and in what
+order, is in `sync.store.claims`; what a row becomes at Moesif is worked out from the stored call when it is sent.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Text, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, delete, func, literal, select, update
 
 from sync.call import Call
 from sync.delivery import Lane, State
@@ -24,19 +21,6 @@ from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, deliveries
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """One body of one call on its way."""
-
-    id: int
-    lane: Lane
-    subject: str
-    """The user or company it is about; empty for an action."""
-    call: Call
-    in_doubt: bool
-    """Whether Moesif may have taken it already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,105 +37,6 @@ class Listed:
     call_type: str
     event: str | None
     message_id: str
-
-
-@dataclass(kw_only=True, slots=True)
-class Places:
-    """How far the claims of one lane have got, so that each goes on where the one before it ended.
-
-    Without it, each would pass over all that has just been sent: on PostgreSQL that stays in the index until a vacuum. What was
-    put back, or came late, is behind; so the places are forgotten at the end of what is due, and every few seconds.
-    """
-
-    queue: int = 0
-    """Up to this id nothing is owed, and up to this profile, but for what has been put back."""
-    ledger: int = 0
-    since: float = field(default_factory=time.monotonic)
-
-    def forget_if_old(self) -> None:
-        if time.monotonic() - self.since > LOOK_BACK:
-            self.queue, self.ledger, self.since = 0, 0, time.monotonic()
-
-
-LOOK_BACK: Final = 5.0
-"""Seconds."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """What is to be claimed."""
-
-    lane: Lane
-    limit: int
-    shares: frozenset[int] | None = None
-    """Whose; None for everybody's."""
-    places: Places = field(default_factory=Places)
-
-
-def claim(
-    connection: Connection, wanted: Wanted, busy: AbstractSet[str] = frozenset(), on_the_way: AbstractSet[int] = frozenset()
-) -> list[Delivery]:
-    """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
-
-    Of one subject nothing is taken past a row that stays behind, so that order is kept; and what is unknown about one goes at once,
-    whatever the limit: Moesif may hold the newest of it, which an older one alone would overwrite. `on_the_way` are the ids of what
-    is in a request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that request has been
-    answered.
-    """
-    wanted.places.forget_if_old()
-    unknown = _due(connection, State.UNKNOWN, wanted, busy, after=0)
-    owed = _due(connection, State.OWED, wanted, busy, after=wanted.places.queue)
-    if wanted.places.queue and len(owed) < wanted.limit:
-        owed = _due(connection, State.OWED, wanted, busy, after=0)
-    ids = _free([*unknown, *owed], busy, on_the_way)[: wanted.limit]
-    wanted.places.queue = _reached(owed, ids, wanted)
-    doubtful = {id for id, _ in unknown} | _as_doubtful(connection, wanted, {subject for id, subject in unknown if id in set(ids)})
-    ids = sorted({*ids, *(doubtful - {id for id, _ in unknown})})
-    d = deliveries.c
-    taken = update(deliveries).where(among(connection, d.id, ids), d.state.in_(_DUE))
-    ids = list(connection.scalars(taken.values(state=State.SENDING.value, attempts=d.attempts + 1).returning(d.id)))
-    found = connection.execute(_with_calls().where(among(connection, d.id, ids)).order_by(d.id)).all()
-    return [
-        Delivery(
-            id=row.delivery_id, lane=wanted.lane, subject=row.subject, call=from_row(row), in_doubt=row.delivery_id in doubtful
-        )
-        for row in found
-    ]
-
-
-def _due(connection: Connection, state: State, wanted: Wanted, busy: AbstractSet[str], *, after: int) -> list[tuple[int, str]]:
-    """Return (id, subject) of the next rows; as many more as there are busy subjects, since those are left out afterwards."""
-    d = deliveries.c
-    statement = (
-        select(d.id, d.subject)
-        .where(d.lane == wanted.lane.value, d.state == state.value, d.id > after)
-        .order_by(d.id)
-        .limit(wanted.limit + len(busy))
-    )
-    return [tuple(row) for row in connection.execute(statement.where(in_shares(connection, d.subject, wanted.shares))).all()]
-
-
-def _as_doubtful(connection: Connection, wanted: Wanted, subjects: set[str]) -> set[int]:
-    """Return the ids of all that is unknown about some subjects; nothing about actions, which have none."""
-    named = sorted(subjects - {""})
-    if not named:
-        return set()
-    d = deliveries.c
-    theirs = (d.lane == wanted.lane.value, d.state == State.UNKNOWN.value, among(connection, d.subject, named))
-    return set(connection.scalars(select(d.id).where(*theirs)))
-
-
-def _free(due: Sequence[tuple[int, str]], busy: AbstractSet[str], on_the_way: AbstractSet[int]) -> list[int]:
-    free = (row[0] for row in due if row[1] not in busy)
-    return list(takewhile(lambda due_id: due_id not in on_the_way, free))
-
-
-def _reached(owed: Sequence[tuple[int, str]], taken: Sequence[int], wanted: Wanted) -> int:
-    """Return up to where nothing is left that is due: the last row before the first that was not taken."""
-    if len(owed) < wanted.limit:
-        return 0
-    chosen = set(taken)
-    return max((id for id, _ in takewhile(lambda row: row[0] in chosen, owed)), default=wanted.places.queue)
 
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
@@ -205,15 +90,21 @@ def listed(connection: Connection, state: State | None, limit: int) -> list[List
     oldest_first = _listing().order_by(deliveries.c.id).limit(limit)
     if state is None:
         return [_listed(row) for row in connection.execute(oldest_first)]
-    # Lane by lane, as the index has them: a few that were rejected must not be searched for among a million that are owed.
-    lanes = [oldest_first.where(deliveries.c.lane == lane.value, _in(state)) for lane in Lane]
-    rows = [_listed(row) for lane in lanes for row in connection.execute(lane)]
+    # Part by part, as the index has them: a few that were rejected must not be searched for among a million that are owed.
+    rows = [_listed(row) for part in parts() for row in connection.execute(oldest_first.where(_in(state), *part))]
     return sorted(rows, key=lambda row: row.id)[:limit]
+
+
+def parts() -> Iterator[tuple[ColumnElement[bool], ...]]:
+    """Yield the conditions of the parts of the queue, in each of which the index has a state's rows from the oldest on."""
+    for lane in Lane:
+        for replayed in (False, True):
+            yield deliveries.c.lane == lane.value, deliveries.c.replayed == literal(replayed)
 
 
 def find(connection: Connection, id: int) -> tuple[Listed, Call] | None:
     """Return one row with its call."""
-    row = connection.execute(_with_calls().where(deliveries.c.id == id)).one_or_none()
+    row = connection.execute(with_calls().where(deliveries.c.id == id)).one_or_none()
     listed_row = connection.execute(_listing().where(deliveries.c.id == id)).one_or_none()
     return None if row is None or listed_row is None else (_listed(listed_row), from_row(row))
 
@@ -228,8 +119,9 @@ def _in(state: State) -> Any:
     return deliveries.c.state == state.value
 
 
-def _with_calls() -> Select[Any]:
-    columns = (deliveries.c.id.label("delivery_id"), deliveries.c.subject, calls)
+def with_calls() -> Select[Any]:
+    """Return the rows of the queue with their calls."""
+    columns = (deliveries.c.id.label("delivery_id"), deliveries.c.subject, deliveries.c.replayed, calls)
     return select(*columns).join(calls, calls.c.id == deliveries.c.call_id)
 
 

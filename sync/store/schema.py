@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, false, text
 
 from sync.store.types import Document, Instant, RowId
 
@@ -270,8 +270,22 @@ deliveries: Final = Table(
     Column("attempts", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("reason", Text),
+    # Whether it was sent before: what is replayed lets live calls go first.
+    Column("replayed", Boolean(name="replayed"), nullable=False, server_default=false()),
 )
-Index("ix_deliveries_lane", deliveries.c.lane, deliveries.c.state, deliveries.c.id)
+Index("ix_deliveries_lane", deliveries.c.lane, deliveries.c.state, deliveries.c.replayed, deliveries.c.id)
+REPLAYED: Final = text("replayed AND subject <> ''")
+"""Whether a row is a replayed one about somebody; in the words that SQLite wants to see."""
+# "What is replayed of these users": a live call takes it along.
+Index(
+    "ix_deliveries_replayed",
+    deliveries.c.subject,
+    deliveries.c.lane,
+    deliveries.c.state,
+    deliveries.c.id,
+    postgresql_where=REPLAYED,
+    sqlite_where=REPLAYED,
+)
 
 # Who is never to be known again: digests of identifiers, so that the list itself says nothing about anybody.
 suppressions: Final = Table(

@@ -12,7 +12,7 @@ from sync.delivery import Lane, State
 from sync.errors import Unreachable
 from sync.ingest import accept
 from sync.payload import Mapping
-from sync.store import Store, queue
+from sync.store import Store, claims
 from sync.store.schema import calls, deliveries, profiles, rejected_calls
 from tests.make import NOW, after, alias, call, group, identify, keep, rejected, track
 
@@ -101,7 +101,7 @@ def test_a_call_comes_back_as_it_was_said(store: Store) -> None:
     keep(store, said, forward=True)
 
     with store.writing() as connection:
-        found = queue.claim(connection, queue.Wanted(lane=Lane.COMPANIES, limit=10))
+        found = claims.claim(connection, claims.Wanted(lane=Lane.COMPANIES, limit=10))
 
     assert [delivery.call for delivery in found] == [said]
 

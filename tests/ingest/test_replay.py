@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sync.delivery import Lane
 from sync.ingest import AT_A_TIME, Span, replay
 from sync.payload import Mapping, bodies
-from sync.store import Store, queue
+from sync.store import Store, claims
 from sync.store.schema import deliveries
 from tests.make import NOW, after, group, identify, keep, standing_clock, track
 
@@ -16,9 +16,9 @@ def replayed(store: Store, **span: object) -> list[int]:
     return list(replay(store, Span(**({"since": after(days=-10)} | span)), Mapping(), standing_clock()))
 
 
-def claimed(store: Store, lane: Lane = Lane.ACTIONS) -> list[queue.Delivery]:
+def claimed(store: Store, lane: Lane = Lane.ACTIONS) -> list[claims.Delivery]:
     with store.writing() as connection:
-        return queue.claim(connection, queue.Wanted(lane=lane, limit=10_000))
+        return claims.claim(connection, claims.Wanted(lane=lane, limit=10_000))
 
 
 def test_a_replay_owes_again_what_was_delivered(store: Store) -> None:

@@ -14,7 +14,7 @@ from sync.send.lane import STUBBORN
 from sync.send.parcels import Busy
 from sync.send.right import SENDING, names
 from sync.standin import Fault, StandIn
-from sync.store import Store, debts, leases, queue
+from sync.store import Store, claims, debts, leases, queue
 from tests.make import audience, identify, keep, people, record, run_of, track
 from tests.make import told as ledger_of
 
@@ -133,7 +133,7 @@ def test_what_a_dead_one_had_is_unknown_to_whoever_takes_the_share_and_to_nobody
         again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy(), requests=9)}
         theirs = {one.state for one in queue.listed(connection, None, 100)}
         debts.abandon(connection, "died")
-        rest = debts.claim(connection, debts.due_profiles(connection, queue.Wanted(lane=Lane.USERS, limit=100), set()))
+        rest = debts.claim(connection, debts.due_profiles(connection, claims.Wanted(lane=Lane.USERS, limit=100), set()))
 
     assert 0 < len(again) < 40
     assert theirs == {"sending"}
@@ -249,9 +249,9 @@ def test_a_row_that_was_put_back_is_sent_before_anything_newer_about_its_user(st
 def test_all_that_is_unknown_about_a_user_is_claimed_at_once_whatever_the_limit(store: Store) -> None:
     keep(store, *(identify(f"u{number % 3}", {"n": number}) for number in range(9)), forward=True)
     with store.writing() as connection:
-        everything = queue.claim(connection, queue.Wanted(lane=Lane.USERS, limit=9))
+        everything = claims.claim(connection, claims.Wanted(lane=Lane.USERS, limit=9))
         queue.settle(connection, [one.id for one in everything], State.UNKNOWN, "no answer")
-        claimed = queue.claim(connection, queue.Wanted(lane=Lane.USERS, limit=2))
+        claimed = claims.claim(connection, claims.Wanted(lane=Lane.USERS, limit=2))
 
     assert [one.call.properties["n"] for one in claimed] == [0, 1, 3, 4, 6, 7]
     assert all(one.in_doubt for one in claimed)
@@ -274,14 +274,14 @@ def test_what_is_unknown_stays_so_until_it_is_accepted(store: Store, fake_road, 
 
 def test_claims_go_on_where_the_last_one_ended_and_come_back_for_what_is_behind(store: Store, fake_road) -> None:
     keep(store, *(track(f"u{number}") for number in range(30)), forward=True)
-    places = queue.Places()
-    wanted = queue.Wanted(lane=Lane.ACTIONS, limit=10, places=places)
+    places = claims.Places()
+    wanted = claims.Wanted(lane=Lane.ACTIONS, limit=10, places=places)
     with store.writing() as connection:
-        first = [one.id for one in queue.claim(connection, wanted)]
-        second = [one.id for one in queue.claim(connection, wanted)]
+        first = [one.id for one in claims.claim(connection, wanted)]
+        second = [one.id for one in claims.claim(connection, wanted)]
         queue.put_back(connection, first)
-        third = [one.id for one in queue.claim(connection, wanted)]
-        fourth = [one.id for one in queue.claim(connection, wanted)]
+        third = [one.id for one in claims.claim(connection, wanted)]
+        fourth = [one.id for one in claims.claim(connection, wanted)]
 
     assert first + second + third == sorted(first + second + third)
     assert fourth == first

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sync.delivery import Lane, State
 from sync.json_value import Json, decode
 from sync.membership import Outcome, Run
-from sync.store import Store, debts, difference, ledger, queue, runs
+from sync.store import Store, claims, debts, difference, ledger, runs
 from sync.store.audiences import Stored, hold
 from sync.store.schema import changes
 from tests.make import after, audience, computed_trait, people, record, run_of, told
@@ -28,8 +28,8 @@ def orders(store: Store) -> Stored:
     return computed_trait(store)
 
 
-def due_of(limit: int) -> queue.Wanted:
-    return queue.Wanted(lane=Lane.USERS, limit=limit)
+def due_of(limit: int) -> claims.Wanted:
+    return claims.Wanted(lane=Lane.USERS, limit=limit)
 
 
 def claim(store: Store) -> list[debts.Update]:

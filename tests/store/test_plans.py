@@ -7,11 +7,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, event, select
 
-from sync.delivery import Lane
-from sync.store import Store, debts, listed, queue
+from sync.delivery import Lane, State
+from sync.ingest import Span, replay
+from sync.payload import Mapping
+from sync.store import Store, claims, debts, figures, listed, queue
+from sync.store.claims import Wanted
 from sync.store.prepared import Prepared
-from sync.store.queue import Wanted
 from sync.store.schema import calls, memberships, profiles
+from tests.make import after, identify, keep, standing_clock
 
 LOOKS: dict[str, Callable[[Connection], object]] = {
     "is anything due in the ledger": debts.waiting,
@@ -20,6 +23,7 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "what a dead sender left in the ledger": lambda connection: debts.abandon(connection, "died"),
     "is anything queued": lambda connection: queue.waiting(connection, Lane.ACTIONS),
     "what a dead sender left in the queue": lambda connection: queue.abandon(connection, "died"),
+    "since when anything is owed": figures.oldest_calls,
 }
 
 
@@ -67,3 +71,59 @@ def test_rows_of_listed_values_are_found_by_the_index_and_one_by_one(sqlite_stor
         Prepared(statement).execute(connection, some=listed.values(["1"])).all()
 
     assert any("USING" in plan and place in plan for plan in plans), plans
+
+
+def explained(store: Store, work: Callable[[Connection], object]) -> list[str]:
+    """Return the plan of each statement about the queue that some work executes, as one text each."""
+    plans: list[str] = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def explain(connection, _cursor, sql, parameters, *_):
+        if "deliveries" in sql and not sql.startswith("COPY"):
+            how = "EXPLAIN QUERY PLAN" if store.on_sqlite else "EXPLAIN"
+            cursor = connection.connection.driver_connection.execute(f"{how} {sql}", parameters)
+            plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+
+    with store.writing() as connection:
+        work(connection)
+    event.remove(store.engine, "before_cursor_execute", explain)
+    return plans
+
+
+@pytest.fixture
+def long_queue(store: Store) -> Store:
+    """A queue of a long replay about many people, with a few live calls behind it."""
+    keep(store, *(identify(f"u{number}", {"n": number}) for number in range(3000)))
+    list(replay(store, Span(since=after(days=-1)), Mapping(), standing_clock()))
+    keep(store, *(identify(f"u{number}", {"n": -1}) for number in range(3)), forward=True)
+    if not store.on_sqlite:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE deliveries, calls")
+    return store
+
+
+WHOLE = ("Seq Scan on deliveries", "SCAN deliveries\n")
+
+
+def test_claims_of_live_and_replayed_calls_go_by_their_indexes_however_long_the_queue(long_queue: Store) -> None:
+    wanted = Wanted(lane=Lane.USERS, limit=20)
+
+    next_ones, ahead, *_ = explained(long_queue, lambda connection: claims.claim(connection, wanted))[1:]
+
+    assert "ix_deliveries_lane" in next_ones
+    assert "ix_deliveries_replayed" in ahead
+    assert not any(word in next_ones for word in (*WHOLE, "Sort", "TEMP B-TREE")), next_ones
+    assert not any(word in ahead for word in WHOLE), ahead
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda connection: queue.listed(connection, State.REJECTED, 10), lambda connection: queue.abandon(connection, "died")],
+    ids=["what was rejected", "what a dead sender left"],
+)
+def test_few_rows_of_a_long_queue_are_found_by_the_index(long_queue: Store, look: Callable[[Connection], object]) -> None:
+    plans = explained(long_queue, look)
+
+    assert plans
+    assert all("ix_deliveries_lane" in plan for plan in plans), plans
+    assert not any(word in plan for plan in plans for word in WHOLE), plans
