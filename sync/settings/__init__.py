@@ -10,6 +10,7 @@ Knows which variables there are, what each may be, and where each value came fro
 from sync.settings.address import base_url, is_forbidden, is_loopback, is_plain_to_elsewhere
 from sync.settings.reader import DOTENV, InvalidSettings, SettingFault, from_folder, read
 from sync.settings.record import Origin, Settings, Shown, describe
+from sync.settings.secret import Secret
 from sync.settings.values import masked_database_url, shown_duration
 from sync.settings.variables import VARIABLES, Variable
 
@@ -18,6 +19,7 @@ __all__ = [
     "VARIABLES",
     "InvalidSettings",
     "Origin",
+    "Secret",
     "SettingFault",
     "Settings",
     "Shown",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from sync.settings.secret import Secret
 from sync.settings.values import masked_database_url, shown_duration
 from sync.settings.variables import VARIABLES
 
@@ -34,11 +35,11 @@ class Settings:
     moesif_management_key: str | None = field(repr=False)
     moesif_management_url: str
     """Without a slash at its end."""
-    write_keys: Mapping[str, str] | None = field(repr=False)
+    write_keys: Mapping[str, Secret] | None = field(repr=False)
     """Write keys by the names of their sources; never empty."""
     source_rate: float
     """Calls per second of one source."""
-    api_token: str | None = field(repr=False)
+    api_token: Secret | None = field(repr=False)
     host: str
     port: int
     space: str

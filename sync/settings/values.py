@@ -17,6 +17,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from sync.settings.address import is_address, web_url
+from sync.settings.secret import Secret
 
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _DATABASE: Final = "expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
@@ -116,19 +117,25 @@ def host(text: str) -> str:
     raise ValueError("expected a host name or an IP address, such as 127.0.0.1 or 0.0.0.0, without scheme and port")
 
 
-def write_keys(text: str) -> Mapping[str, str]:
+def token(text: str) -> Secret:
+    """Read a key that somebody who asks has to know."""
+    return Secret(secret(text))
+
+
+def write_keys(text: str) -> Mapping[str, Secret]:
     """Read `name=key,name=key` (line breaks do for commas) as write keys by the names of their sources."""
     pairs = [pair.strip() for pair in re.split(r"[,\n]", text) if pair.strip()]
-    found: dict[str, str] = {}
+    found: dict[str, Secret] = {}
     for number, pair in enumerate(pairs, 1):
         name, _, key = pair.partition("=")
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name.strip()) or not re.fullmatch(r"[!-9;-~]{1,256}", key.strip()):
             raise ValueError(f"expected name=key,name=key; number {number} is not of that form")
         if name.strip() in found:
             raise ValueError(f"two sources are called {name.strip()}; give each its own name")
-        if key.strip() in found.values():
+        secret = Secret(key.strip())
+        if any(secret.is_same(other) for other in found.values()):
             raise ValueError(f"number {number} has the write key of another source; give each its own key")
-        found[name.strip()] = key.strip()
+        found[name.strip()] = secret
     if not found:
         raise ValueError("expected name=key,name=key")
     return MappingProxyType(found)

@@ -102,7 +102,7 @@ VARIABLES: Final = (
             "Bearer token (and Basic user name) for the query API, the pages and control. "
             "Without it they are served on loopback only."
         ),
-        read=values.secret,
+        read=values.token,
         secret=True,
         example="",
     ),

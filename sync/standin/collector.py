@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sync.json_value import Json, decode, encode
+from sync.settings import Secret
 from sync.standin.faults import Fault, Faults
 from sync.standin.holdings import Holdings, Refused
 
@@ -38,7 +39,7 @@ class Collector:
         """Without an application id any will do, as long as there is one."""
         self._holdings = holdings
         self._faults = faults
-        self._application_id = application_id
+        self._application_id = None if application_id is None else Secret(application_id)
 
     def answer(self, lane: str, body: bytes, *, key: str | None, encoding: str, batch: bool) -> Reply:
         """Take a request and return the answer, late if the script says so.
@@ -61,7 +62,9 @@ class Collector:
         return as_told(fault, refusal or self._take_as_told(fault, lane, items, arrived))
 
     def _knows(self, key: str | None) -> bool:
-        return bool(key) if self._application_id is None else key == self._application_id
+        if not key or self._application_id is None:
+            return bool(key)
+        return self._application_id.is_same(Secret(key))
 
     def _take(self, lane: str, items: list[Json], arrived: float) -> Reply:
         try:

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from sync.json_value import encode
+from sync.settings import Secret
 from sync.standin.collector import Reply, as_told
 from sync.standin.faults import Fault, Faults
 from sync.standin.holdings import Holdings
@@ -25,12 +26,12 @@ class Management:
         """Without a key any will do, as long as there is one."""
         self._holdings = holdings
         self._faults = faults
-        self._key = key
+        self._key = None if key is None else Secret(key)
 
     def delete_user(self, user_id: str, *, authorization: str, with_actions: bool) -> Reply:
         """Delete a user; `authorization` is the header of this name."""
         scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key or (self._key is not None and key != self._key):
+        if scheme.lower() != "bearer" or not key or not (self._key is None or self._key.is_same(Secret(key))):
             return _said(401, "the key is missing or unknown")
         fault = self._faults.next(LANE, frozenset({user_id}))
         if fault is None:

@@ -8,14 +8,12 @@ loopback's (DNS rebinding), and what a proxy hands on comes from elsewhere, if i
 
 from __future__ import annotations
 
-from hashlib import sha256
-from hmac import compare_digest
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.settings import is_loopback
+from sync.settings import Secret, is_loopback
 from sync.web.answers import CLOSED, Answer, Headers, error
 from sync.web.keys import basic_user
 
@@ -27,16 +25,16 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class Access:
     """Decides about a request by its head."""
 
-    def __init__(self, token: str | None, *, on_loopback: bool) -> None:
+    def __init__(self, token: Secret | None, *, on_loopback: bool) -> None:
         """`on_loopback` is whether the server can be reached from this machine only."""
-        self._digest = None if token is None else sha256(token.encode()).digest()
+        self._token = token
         self._on_loopback = on_loopback
 
     def refusal(self, method: str, headers: dict[bytes, bytes]) -> Answer | None:
         """Say why a request is not let in; None where it is."""
-        if self._digest is None and not (self._on_loopback and _comes_from_here(headers)):
+        if self._token is None and not (self._on_loopback and _comes_from_here(headers)):
             return error(403, "not_served", "without SYNC_API_TOKEN this is served on loopback only; set it, and send it as bearer")
-        if self._digest is not None and not self._is_known(headers.get(b"authorization", b"")):
+        if self._token is not None and not self._is_known(headers.get(b"authorization", b"")):
             return error(401, "unauthorized", "send SYNC_API_TOKEN as bearer token, or as Basic user name", _ASK)
         if method not in _READS and _is_from_elsewhere(headers):
             return error(403, "cross_origin", "a page of another site may not do this")
@@ -45,8 +43,7 @@ class Access:
     def _is_known(self, authorization: bytes) -> bool:
         scheme, _, value = authorization.partition(b" ")
         given = value.strip() if scheme.lower() == b"bearer" else basic_user(authorization)
-        # As digests, so that neither the time taken nor the length tells anything.
-        return self._digest is not None and compare_digest(sha256(given).digest(), self._digest)
+        return self._token is not None and self._token.is_same(Secret(given))
 
 
 class Guarded:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sync.call import Incoming
 from sync.json_value import Json
+from sync.settings import Secret
 
 DEFAULT_SOURCE = "default"
 """The source of everything where no write keys are configured."""
@@ -57,7 +58,7 @@ class Door:
     clock: Callable[[], datetime]
     health: Callable[[], Health]
     """May block; called from a thread of its own."""
-    sources: Mapping[str, str] | None = field(default=None, repr=False)
+    sources: Mapping[str, Secret] | None = field(default=None, repr=False)
     """Write key by the source's name. None takes any key, as the source `default`: for loopback only."""
     answered: Callable[[int], None] = lambda status: None
     """Told the status of every answer to a sender."""

@@ -1,7 +1,6 @@
 """Which source a request comes from, by its write key.
 
-Every key given is compared with every key known, in constant time and as digests, so that neither the time taken nor the length
-of a key tells anything about the right ones.
+Every key given is compared with every key known, so that the time taken tells nothing about the right ones.
 """
 
 from __future__ import annotations
@@ -9,25 +8,23 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
-from hmac import compare_digest
 
+from sync.settings import Secret
 from sync.web.door import DEFAULT_SOURCE
 
 
 class KeyRing:
     """The write keys that are known."""
 
-    def __init__(self, sources: Mapping[str, str] | None) -> None:
-        self._accepts_any = sources is None
-        self._digests = {name: sha256(key.encode()).digest() for name, key in (sources or {}).items()}
+    def __init__(self, sources: Mapping[str, Secret] | None) -> None:
+        self._sources = sources
 
     def source(self, keys: Iterable[bytes]) -> str | None:
         """Name the source that one of the keys given belongs to; None where none does."""
-        given = [sha256(key).digest() for key in keys if key]
-        if self._accepts_any:
+        given = [Secret(key) for key in keys if key]
+        if self._sources is None:
             return DEFAULT_SOURCE if given else None
-        found = [name for name, known in self._digests.items() for digest in given if compare_digest(known, digest)]
+        found = [name for name, known in self._sources.items() for key in given if known.is_same(key)]
         return found[0] if found else None
 
 

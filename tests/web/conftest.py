@@ -16,6 +16,7 @@ import requests
 from starlette.types import Receive, Scope, Send
 
 from sync.call import Call, Incoming, RejectedCall
+from sync.settings import Secret
 from sync.web import Door, Health, Limits, Server, create_app
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -79,7 +80,8 @@ def started(servers: ExitStack, **options: Any) -> Place:
     limits = options.pop("limits", Limits())
     sources = options.pop("sources", {"web": "key-of-web", "app": "schlüssel"})
     monotonic = options.pop("monotonic", time.monotonic)
-    door = Door(accept=place.accept, clock=lambda: NOW, health=health, sources=sources, limits=limits, monotonic=monotonic)
+    keys = None if sources is None else {name: Secret(key) for name, key in sources.items()}
+    door = Door(accept=place.accept, clock=lambda: NOW, health=health, sources=keys, limits=limits, monotonic=monotonic)
     app = create_app(door, options.pop("more_routes", ()))
 
     async def recording(scope: Scope, receive: Receive, send: Send) -> None:
