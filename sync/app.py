@@ -84,6 +84,7 @@ class App:
             settings.moesif_url,
             clock=self.clock,
             allow_plain_http=settings.allow_plain_http,
+            authorities=settings.moesif_ca_file,
         )
 
     def management(self) -> Management:
@@ -99,6 +100,7 @@ class App:
             settings.moesif_management_url,
             clock=self.clock,
             allow_plain_http=settings.allow_plain_http,
+            authorities=settings.moesif_ca_file,
         )
 
     def _desk(self, collector: Collector) -> Desk:

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -40,6 +41,7 @@ class Collector:
         *,
         clock: Callable[[], datetime],
         allow_plain_http: bool = False,
+        authorities: Path | None = None,
         limits: Limits | None = None,
     ) -> None:
         """Raises SettingsError for a URL or an id that cannot be used. Asks nothing yet.
@@ -49,7 +51,7 @@ class Collector:
         self.url = check_url(url, allow_plain_http=allow_plain_http)
         self._application_id = check_application_id(application_id)
         self._clock = clock
-        self._wire = Wire(limits or Limits())
+        self._wire = Wire(limits or Limits(), authorities=authorities)
 
     def __repr__(self) -> str:
         return f"Collector(url={self.url!r})"

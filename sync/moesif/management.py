@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -62,13 +63,14 @@ class Management:
         *,
         clock: Callable[[], datetime],
         allow_plain_http: bool = False,
+        authorities: Path | None = None,
         limits: Limits | None = None,
     ) -> None:
         """Raises SettingsError for a URL or a key that cannot be used. Asks nothing yet."""
         self.url = check_url(url, allow_plain_http=allow_plain_http, setting=URL_SETTING)
         self._key = check_key(key, KEY_SETTING)
         self._clock = clock
-        self._wire = Wire(limits or Limits())
+        self._wire = Wire(limits or Limits(), authorities=authorities)
 
     def __repr__(self) -> str:
         return f"Management(url={self.url!r})"

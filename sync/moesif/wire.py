@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -77,8 +78,13 @@ class NotAnswered:
 class Wire:
     """Carries requests. Safe to share among threads."""
 
-    def __init__(self, limits: Limits, is_forbidden: Callable[[str], bool] = is_forbidden) -> None:
-        """`is_forbidden` says of an IP address whether nothing may be sent there."""
+    def __init__(self, limits: Limits, is_forbidden: Callable[[str], bool] = is_forbidden, authorities: Path | None = None) -> None:
+        """`is_forbidden` says of an IP address whether nothing may be sent there.
+
+        `authorities` is a file of the certificates that are trusted instead of those which come with requests. There is no way to
+        trust any.
+        """
+        self._authorities = True if authorities is None else str(authorities)
         self._limits = limits
         self._is_forbidden = is_forbidden
         self._deadlines = _Deadlines()
@@ -117,7 +123,7 @@ class Wire:
         limits = self._limits
         request = requests.Request(method, url, headers=dict(headers), data=body).prepare()
         timeout = (min(limits.connect, limits.total), min(limits.read, limits.total))
-        with self._adapter().send(request, stream=True, timeout=timeout, verify=True, proxies={}) as response:
+        with self._adapter().send(request, stream=True, timeout=timeout, verify=self._authorities, proxies={}) as response:
             return Answer(status=response.status_code, headers=response.headers, body=_body(response))
 
     def _adapter(self) -> _Adapter:

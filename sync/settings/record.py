@@ -32,6 +32,8 @@ class Settings:
     moesif_application_id: str | None = field(repr=False)
     moesif_url: str
     """Without a slash at its end."""
+    moesif_ca_file: Path | None
+    """Certificates that are trusted instead of the public ones; None trusts those."""
     moesif_management_key: str | None = field(repr=False)
     moesif_management_url: str
     """Without a slash at its end."""

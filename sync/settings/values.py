@@ -7,6 +7,7 @@ text itself is never repeated: a key may have been pasted into the wrong variabl
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -92,6 +93,16 @@ def path(text: str) -> Path:
     """Read the path of a file or folder; one that is relative starts at the working directory."""
     if "\0" in text:
         raise ValueError("expected the path of a file or folder")
+    return Path(text)
+
+
+def certificates(text: str) -> Path:
+    """Read the path of a file of certificates in PEM form, which must be one."""
+    try:
+        ssl.create_default_context(cafile=path(text))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else "there is none in it"
+        raise ValueError(f"expected the path of a file of certificates in PEM form: {str(reason).lower()}") from None
     return Path(text)
 
 

@@ -67,6 +67,15 @@ VARIABLES: Final = (
         read=address.base_url,
     ),
     Variable(
+        name="SYNC_MOESIF_CA_FILE",
+        meaning=(
+            "A file of certificates (PEM) of the authorities that vouch for these addresses, instead of the public ones: for a "
+            "proxy of your own with a certificate of your own."
+        ),
+        read=values.certificates,
+        example="",
+    ),
+    Variable(
         name="SYNC_MOESIF_MANAGEMENT_KEY",
         meaning="Moesif's Management API key, for reading back what Moesif holds, and for deleting users there.",
         read=values.secret,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from sync.standin import Fault, StandIn
+from tests.moesif.fronts import Front
 
 COUNTS = ("owed", "accepted", "rejected", "unknown", "held")
 
@@ -135,6 +138,24 @@ def test_a_moesif_that_cannot_be_reached_gives_5_and_everything_stays_owed(histo
 
     assert (done.code, counts(of(done, "buyers"))) == (5, (2, 0, 0, 0, 2))
     assert "cannot be reached at http://127.0.0.1:1" in done.err
+
+
+def test_everything_stays_owed_while_whoever_answers_cannot_prove_to_be_moesif(
+    history: Any, standin: StandIn, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with Front(authority.issue_cert("127.0.0.1"), standin.url) as front:
+        history.environ["SYNC_MOESIF_URL"] = front.url
+        refused = history("sync", "buyers", "--at", "2026-02-01", "--wait", "1", "--json")
+        held = standin.users()
+        history.environ["SYNC_MOESIF_CA_FILE"] = str(tmp_path / "ca.pem")
+        done = history("sync", "buyers", "--at", "2026-02-01", "--json")
+
+    assert (refused.code, counts(of(refused, "buyers")), held) == (5, (2, 0, 0, 0, 2), {})
+    assert "the certificate or the protocol was refused" in refused.err
+    assert (done.code, counts(of(done, "buyers"))) == (0, (2, 2, 0, 0, 0))
+    assert standin.users().keys() == {"ann", "bob"}
 
 
 def test_an_earlier_instant_is_refused_before_anything_is_done(history: Any, standin: StandIn) -> None:

@@ -41,11 +41,11 @@ class RawServer:
             while True:
                 connection, _ = self._listener.accept()
                 with connection, suppress(OSError):
-                    self.received.append(_request(connection))
+                    self.received.append(whole_request(connection))
                     self.behave(connection)
 
 
-def _request(connection: socket.socket) -> bytes:
+def whole_request(connection: socket.socket) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536) or _gone()
