@@ -50,7 +50,7 @@ audiences:
     enabled: {{enabled}}
 """
 
-_TABLES: Final = ("memberships", "changes", "runs", "audiences", "deliveries", "lanes", "leases", "heartbeats")
+_TABLES: Final = ("memberships", "claims", "changes", "runs", "audiences", "deliveries", "lanes", "leases", "heartbeats")
 
 _STANDS: Final = "SELECT true FROM heartbeats"
 _COMPUTED: Final = "SELECT computed_at > %s FROM audiences"

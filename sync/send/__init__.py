@@ -124,7 +124,7 @@ class Sender:
         right = Right(holder, held, started, worker=worker)
         # Only a sender that died leaves anything on the way.
         audiences.hold(connection)
-        debts.abandon(connection, DIED, right.shares)
+        debts.abandon(connection, DIED, self.desk.clock())
         queue.abandon(connection, DIED, right.shares)
         return right
 

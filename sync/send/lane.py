@@ -167,10 +167,10 @@ class LaneSender:
         if pause is None:
             # Few at first, so that they leave at once, and more as more are on the way.
             requests = min(AT_ONCE, max(self._connections, 2 * len(self._under_way)))
-            return self._desk.claim(connection, self.lane, self._busy, self._places, requests, self._right.shares), None
+            return self._taken(connection, requests), None
         if self._under_way or self._answered or self._breaker.wait(connection):
             return [], None
-        claimed = self._desk.claim(connection, self.lane, self._busy, self._places, 1, self._right.shares)
+        claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
         first = claimed[: self._desk.batch_items] if mine else []
@@ -178,6 +178,10 @@ class LaneSender:
             self._desk.put_back(connection, claimed[len(first) :])
             self._places = Places()
         return first, pause if mine else None
+
+    def _taken(self, connection: Connection, requests: int) -> list[Parcel]:
+        right = self._right
+        return self._desk.claim(connection, self.lane, self._busy, self._places, requests, right.shares, right.lease)
 
     # ── writing down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

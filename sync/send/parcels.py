@@ -17,6 +17,7 @@ from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass
 from sync.send.known_types import KnownTypes
 from sync.store import Store, audiences, claims, debts, queue
 from sync.store.claims import Places, Wanted
+from sync.store.leases import Lease
 
 
 class Destination(Protocol):
@@ -78,7 +79,6 @@ class Busy:
         self.called: set[str] = set()
         """The subjects with a forwarded call."""
         self.deliveries: set[int] = set()
-        self.profiles: set[int] = set()
         self.add(parcels)
 
     def add(self, parcels: Iterable[Parcel]) -> None:
@@ -88,8 +88,6 @@ class Busy:
                 if part.delivery_id is not None:
                     self.deliveries.add(part.delivery_id)
                     self.called.add(parcel.subject)
-                if part.update is not None:
-                    self.profiles.add(part.update.profile_id)
 
     def remove(self, parcels: Iterable[Parcel]) -> None:
         """Let parcels go that were added, whole."""
@@ -99,8 +97,6 @@ class Busy:
             for part in parcel.parts:
                 if part.delivery_id is not None:
                     self.deliveries.discard(part.delivery_id)
-                if part.update is not None:
-                    self.profiles.discard(part.update.profile_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,17 +128,18 @@ class Desk:
         places: Places | None = None,
         requests: int = 1,
         shares: frozenset[int] | None = None,
+        lease: Lease | None = None,
     ) -> list[Parcel]:
         """Take what the next requests may carry, of some shares or of all, leaving out whoever is in a request already.
 
-        `places` remembers how far earlier claims got, so that each goes on from there.
+        `places` remembers how far earlier claims got, so that each goes on from there; `lease` is one of the right to do this.
         """
         limit = self.batch_items * requests
         wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
         parts = self._facts(connection, claims.claim(connection, wanted, subjects, busy.deliveries))
         if lane is Lane.USERS:
-            parts += self._state(connection, busy, wanted)
+            parts += self._state(connection, busy, wanted, lease)
         parcels = _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
         return sorted(parcels, key=lambda parcel: parcel.can_wait)
 
@@ -187,8 +184,8 @@ class Desk:
         queue.settle_accepted(connection, sorted(unwanted))
         return parts
 
-    def _state(self, connection: Connection, busy: Busy, wanted: Wanted) -> list[tuple[str, Part]]:
-        due = debts.due_profiles(connection, wanted, busy.profiles)
+    def _state(self, connection: Connection, busy: Busy, wanted: Wanted, lease: Lease | None) -> list[tuple[str, Part]]:
+        due = debts.due_profiles(connection, wanted)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
         free = debts.without_users(connection, due, busy.called) if due and busy.called else due
         if not free:
@@ -196,7 +193,7 @@ class Desk:
         audiences.hold(connection)
         say = self._tellings()
         # In the order in which they are due: what is unknown goes first.
-        claimed = debts.claim(connection, free)
+        claimed = debts.claim(connection, free, lease, self.batch_items)
         return [(one.user_id, Part(document={"user_id": one.user_id, **say(one)}, update=one)) for one in claimed]
 
     def _tellings(self) -> Callable[[debts.Update], dict[str, Json]]:

@@ -73,6 +73,11 @@ class Right:
         return None if len(found) == self._all else found
 
     @property
+    def lease(self) -> Lease:
+        """One of the leases, which stands for all: they are renewed and lost together."""
+        return self._leases[0]
+
+    @property
     def holds(self) -> bool:
         return time.monotonic() - self._renewed < (self._holder.duration - MARGIN).total_seconds()
 

@@ -1,7 +1,7 @@
 """The debts of the ledger: who is due, what is taken to be sent, and what became of it.
 
-What is sent is always the value of the moment; `sent` remembers it while its fate is open, so that a value that changes meanwhile
-is noticed when the answer comes.
+What is sent is always the value of the moment; a claim (`sync.store.ledger_claims`) remembers it while its fate is open, so that a
+value that changes meanwhile is noticed when the answer comes.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and_, case, func, literal, select, union_all, update
 
 from sync.delivery import State
-from sync.store import runs
+from sync.store import ledger_claims, runs
 from sync.store.claims import Wanted
 from sync.store.dialect import among, in_shares
-from sync.store.listed import IDS, LISTED_IDS, one_of, values
+from sync.store.leases import Lease
+from sync.store.ledger_claims import CLAIMS, Claim, Same
+from sync.store.listed import IDS, one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
 
@@ -29,6 +31,8 @@ _DUE = (State.UNKNOWN.value, State.OWED.value)
 class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One value that is to be told about one user. A struct, since there is one for every user of a first push."""
 
+    claim: int
+    """The id of the claim that it is in."""
     audience_id: int
     profile_id: int
     user_id: str
@@ -38,12 +42,23 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """JSON."""
 
 
-def due_profiles(connection: Connection, wanted: Wanted, busy: Collection[int]) -> list[int]:
-    """Return the next profiles about whom something is owed and nobody is sending: unknown ones first."""
+class Owed(NamedTuple):
+    """The same, before it is claimed."""
+
+    audience_id: int
+    profile_id: int
+    user_id: str
+    key: str
+    kind: str
+    value: str
+
+
+def due_profiles(connection: Connection, wanted: Wanted) -> list[int]:
+    """Return the next profiles about whom something is owed and nothing is on the way: unknown ones first."""
     places = wanted.places
-    first, rest = _due(connection, wanted, busy, after=places.ledger)
+    first, rest = _due(connection, wanted, after=places.ledger)
     if places.ledger and len(first) + len(rest) < wanted.limit:
-        first, rest = _due(connection, wanted, busy, after=0)
+        first, rest = _due(connection, wanted, after=0)
     # Whoever is unknown is among the owed, too, where two audiences owe something.
     due = list(dict.fromkeys([*first, *rest]))[: wanted.limit]
     if len(due) < wanted.limit:
@@ -53,10 +68,10 @@ def due_profiles(connection: Connection, wanted: Wanted, busy: Collection[int]) 
     return due
 
 
-def _due(connection: Connection, wanted: Wanted, busy: Collection[int], *, after: int) -> tuple[list[int], list[int]]:
+def _due(connection: Connection, wanted: Wanted, *, after: int) -> tuple[list[int], list[int]]:
     """Return profiles about whom something is unknown, and those about whom something is owed, each in order."""
     found: dict[str, set[int]] = {state: set() for state in _DUE}
-    told = {"after": after, "most": wanted.limit, IDS: values(busy)}
+    told = {"after": after, "most": wanted.limit}
     for audience_id, state in _owing(connection):
         statement = _next(State(state), wanted.shares, connection.dialect.name)
         found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told).all())
@@ -65,9 +80,9 @@ def _due(connection: Connection, wanted: Wanted, busy: Collection[int], *, after
 
 @lru_cache
 def _next(state: State, shares: frozenset[int] | None, database: str) -> Prepared:
-    """Return the statement for the next profiles about whom an audience owes something, but for those who are busy."""
+    """Return the statement for the next profiles about whom an audience owes something, but for whom something is on the way."""
     m = memberships.c
-    one = select(m.profile_id).where(m.audience_id == _AUDIENCE, _is(state.value), m.profile_id.not_in(LISTED_IDS))
+    one = select(m.profile_id).where(m.audience_id == _AUDIENCE, _is(state.value), m.profile_id.not_in(ledger_claims.profiles_of()))
     if state is State.OWED:
         one = one.where(m.profile_id > told("after", BigInteger()))
     if shares is not None:
@@ -88,14 +103,7 @@ def _owing(connection: Connection) -> list[tuple[int, str]]:
 
 def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
     """Whether anything is due, or, if that is asked too, on the way."""
-    return _any(on_the_way=on_the_way).execute(connection).first() is not None
-
-
-@cache
-def _any(*, on_the_way: bool) -> Prepared:
-    states = (*_DUE, State.SENDING.value) if on_the_way else _DUE
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*states)).exists()
-    return Prepared(select(audiences.c.id).where(probe).limit(1))
+    return (_ANY_LEFT if on_the_way else _ANY_DUE).execute(connection).first() is not None
 
 
 def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: Collection[str]) -> list[int]:
@@ -105,17 +113,42 @@ def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: 
     return [id for id in profile_ids if id not in left_out]
 
 
-def claim(connection: Connection, profile_ids: Sequence[int]) -> list[Update]:
-    """Take all that is owed about the given profiles, with the values of this moment, in the order of the profiles given."""
+def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | None = None, portion: int = 100) -> list[Update]:
+    """Take all that is owed about the given profiles, with the values of this moment, in the order of the profiles given.
+
+    It is taken by a right of which this lease is one. A claim is of a portion of the profiles: of those that will likely be in one
+    request, since what is settled together is cheapest.
+    """
+    owed = _owed(connection, profile_ids)
+    portions = {id: number // portion for number, id in enumerate(profile_ids)}
+    alike: dict[tuple[int, int, str], list[int]] = {}
+    for one in owed:
+        alike.setdefault((portions[one.profile_id], one.audience_id, one.value), []).append(one.profile_id)
+    told = [Same(audience_id, value, theirs) for (_, audience_id, value), theirs in alike.items()]
+    made = dict(zip(alike, ledger_claims.make(connection, told, lease), strict=True))
+    return [
+        Update(
+            claim=made[portions[one.profile_id], one.audience_id, one.value],
+            audience_id=one.audience_id,
+            profile_id=one.profile_id,
+            user_id=one.user_id,
+            key=one.key,
+            kind=one.kind,
+            value=one.value,
+        )
+        for one in owed
+    ]
+
+
+def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[Owed]:
     keys = {id: (key, kind) for id, key, kind in connection.execute(select(audiences.c.id, audiences.c.key, audiences.c.kind))}
-    rows: dict[int, list[Update]] = {id: [] for id in profile_ids}
+    rows: dict[int, list[Owed]] = {id: [] for id in profile_ids}
+    listed = values(profile_ids)
     for audience_id in sorted({id for id, _ in _owing(connection)}):
-        key, kind = keys[audience_id]
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
-        claimed: Iterable[Any] = _CLAIMED.execute(connection, audience=audience_id, **{IDS: values(profile_ids)}).all()
-        for profile_id, value, user_id in claimed:
-            update = Update(audience_id=audience_id, profile_id=profile_id, user_id=user_id, key=key, kind=kind, value=value)
-            rows[profile_id].append(update)
+        found: Iterable[Any] = _OWED_TO.execute(connection, audience=audience_id, **{IDS: listed}).all()
+        for profile_id, value, user_id in found:
+            rows[profile_id].append(Owed(audience_id, profile_id, user_id, *keys[audience_id], value))
     return [one for several in rows.values() for one in several]
 
 
@@ -131,45 +164,49 @@ def settle_rejected(connection: Connection, updates: Sequence[Update], reason: s
 
 def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
     """Put back what was on the way: owed, or unknown where it may have arrived."""
-    for audience_id, listed in _listed(updates):
-        statement = _DOUBTED if state is State.UNKNOWN else _OWED
-        statement.execute(connection, audience=audience_id, reason=reason, **{IDS: listed})
+    several = _claims_of(connection, updates)
+    _change(connection, _DOUBTED if state is State.UNKNOWN else _OWED, several, reason=reason)
 
 
 def put_back(connection: Connection, updates: Sequence[Update]) -> None:
     """Owe again what was claimed and never sent: that was no attempt."""
-    for audience_id, listed in _listed(updates):
-        _UNSENT.execute(connection, audience=audience_id, **{IDS: listed})
+    ledger_claims.end(connection, _claims_of(connection, updates))
 
 
-def abandon(connection: Connection, reason: str, shares: frozenset[int] | None = None) -> None:
-    """Make unknown whatever a sender that is no more had on the way, of some shares or of all."""
-    left = update(memberships).where(memberships.c.audience_id.in_(select(audiences.c.id)), _is(State.SENDING.value))
-    if shares is not None:
-        theirs = in_shares(connection, profiles.c.user_id, shares)
-        left = left.where(profiles.c.id == memberships.c.profile_id, theirs)
-    changed = {"state": _answered(literal(State.UNKNOWN.value)), "reason": reason, "sent": None}
-    connection.execute(left.values(**changed, **_IN_DOUBT))
+def abandon(connection: Connection, reason: str, now: datetime) -> None:
+    """Make unknown whatever a sender that is no more had on the way: one that has lost its right, which it does as a whole."""
+    _change(connection, _DOUBTED, ledger_claims.dead(connection, now), reason=reason)
 
 
 def _settled(connection: Connection, statement: Prepared, updates: Sequence[Update], **told: Any) -> Mapping[int, int]:
     """Update rows, and count those that are settled by it, by the run that answers for them."""
+    several = _claims_of(connection, updates)
     found: Counter[int] = Counter()
-    for audience_id, listed in _listed(updates):
-        told |= {"audience": audience_id, IDS: listed}
-        # Before, since nobody can tell afterwards which they were; counted by the database, to which rows are cheap.
-        found.update(dict(map(tuple, _TO_SETTLE.execute(connection, **told).all())))
-        statement.execute(connection, **told)
+    # Before, since nobody can tell afterwards which they were; counted by the database, to which rows are cheap.
+    for same in _told_alike(several):
+        found.update(dict(map(tuple, _TO_SETTLE.execute(connection, **same).all())))
+    _change(connection, statement, several, **told)
     return found
 
 
-def _listed(updates: Sequence[Update]) -> Iterator[tuple[int, str]]:
-    """Yield each audience of some updates with the parameter for their profiles."""
-    by_audience: dict[int, list[int]] = {}
-    for one in updates:
-        by_audience.setdefault(one.audience_id, []).append(one.profile_id)
-    for audience_id, profile_ids in sorted(by_audience.items()):
-        yield audience_id, values(sorted(profile_ids))
+def _change(connection: Connection, statement: Prepared, several: Sequence[Claim], **told: Any) -> None:
+    """Update the rows of claims, which end with it."""
+    for same in _told_alike(several):
+        statement.execute(connection, **same, **told)
+    ledger_claims.end(connection, several)
+
+
+def _claims_of(connection: Connection, updates: Iterable[Update]) -> list[Claim]:
+    return ledger_claims.whole(connection, ((one.claim, one.profile_id) for one in updates))
+
+
+def _told_alike(several: Iterable[Claim]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters for the rows of claims, of one audience and value at a time."""
+    alike: dict[tuple[int, str], list[int]] = {}
+    for one in several:
+        alike.setdefault((one.audience_id, one.sent), []).append(one.id)
+    for (audience_id, sent), ids in sorted(alike.items()):
+        yield {"audience": audience_id, "sent": sent, CLAIMS: values(ids)}
 
 
 def _is(*states: str) -> ColumnElement[bool]:
@@ -188,61 +225,60 @@ def _answered(state: ColumnElement[str]) -> ColumnElement[str]:
 
 def _unless_changed(state: State) -> ColumnElement[str]:
     """Return the state of a row after an answer that settles it; where the value changed meanwhile it is owed again."""
-    return _answered(case((memberships.c.value.is_distinct_from(memberships.c.sent), State.OWED.value), else_=state.value))
+    return _answered(case((memberships.c.value != _SENT, State.OWED.value), else_=state.value))
 
+
+def _any(*conditions: ColumnElement[bool]) -> Prepared:
+    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*_DUE), *conditions).exists()
+    return Prepared(select(audiences.c.id).where(probe).limit(1))
+
+
+_ANY_DUE: Final = _any(memberships.c.profile_id.not_in(ledger_claims.profiles_of()))
+_ANY_LEFT: Final = _any()
 
 _AUDIENCE: Final = told("audience", BigInteger())
 _REASON: Final = told("reason", Text())
-_USER: Final = select(profiles.c.user_id).where(profiles.c.id == memberships.c.profile_id).correlate(memberships).scalar_subquery()
+_SENT: Final = told("sent", Text())
 
-_CLAIMED: Final = Prepared(
-    update(memberships)
+_OWED_TO: Final = Prepared(
+    select(memberships.c.profile_id, memberships.c.value, profiles.c.user_id)
+    .join(profiles, profiles.c.id == memberships.c.profile_id)
     .where(
         memberships.c.audience_id == _AUDIENCE,
         one_of(memberships.c.profile_id, IDS),
         _is(*_DUE),
         memberships.c.value.is_not(None),
     )
-    .values(state=State.SENDING.value, sent=memberships.c.value, attempts=memberships.c.attempts + 1)
-    .returning(memberships.c.profile_id, memberships.c.value, _USER)
 )
 
-_ON_THE_WAY: Final = update(memberships).where(
-    memberships.c.audience_id == _AUDIENCE, one_of(memberships.c.profile_id, IDS), _is(State.SENDING.value)
-)
-"""The rows of some updates, which must be of one audience; and no others about the same users."""
+_ON_THE_WAY: Final = update(memberships).where(memberships.c.audience_id == _AUDIENCE, ledger_claims.in_those())
+"""The rows of some claims, which must be of one audience and value. None of them is rejected: what is on the way stays owed."""
 
-_SAME: Final = (
-    select(memberships.c.run_id)
-    .where(memberships.c.audience_id == _AUDIENCE, one_of(memberships.c.profile_id, IDS), _is(State.SENDING.value))
+_TO_SETTLE: Final = Prepared(
+    select(memberships.c.run_id, func.count())
+    .where(memberships.c.audience_id == _AUDIENCE, ledger_claims.in_those(), _is(*_DUE))
     # A value that has changed meanwhile is owed again, and nobody answers for a row without one.
-    .where(memberships.c.value.is_not(None), memberships.c.value.is_not_distinct_from(memberships.c.sent))
-    .with_for_update()
-    .subquery()
+    .where(memberships.c.value == _SENT)
+    .group_by(memberships.c.run_id)
 )
-_TO_SETTLE: Final = Prepared(select(_SAME.c.run_id, func.count()).group_by(_SAME.c.run_id))
-"""Of the rows of some updates, how many are settled by an answer that decides."""
+"""Of the rows of some claims, how many are settled by an answer that decides."""
 
 _ACCEPTED: Final = Prepared(
     _ON_THE_WAY.values(
-        accepted=memberships.c.sent,
+        accepted=_SENT,
         accepted_at=told("now", memberships.c.accepted_at.type),
-        sent=None,
         attempts=0,
         reason=None,
         state=_unless_changed(State.SETTLED),
     )
 )
-_REJECTED: Final = Prepared(_ON_THE_WAY.values(state=_unless_changed(State.REJECTED), sent=None, reason=_REASON))
+_ATTEMPTED: Final[dict[str, Any]] = {"attempts": memberships.c.attempts + 1, "reason": _REASON}
 
-_IN_DOUBT: Final[dict[str, Any]] = {"accepted": None, "accepted_at": None}
-"""What Moesif holds is not known, so that no value is one that it need not be told."""
+_REJECTED: Final = Prepared(_ON_THE_WAY.values(state=_unless_changed(State.REJECTED), **_ATTEMPTED))
 
-_OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), reason=_REASON, sent=None))
-_DOUBTED: Final = Prepared(
-    _ON_THE_WAY.values(state=_answered(literal(State.UNKNOWN.value)), reason=_REASON, sent=None, **_IN_DOUBT)
-)
 # What was unknown before it was claimed has no accepted value, and so is told whatever happens.
-_UNSENT: Final = Prepared(
-    _ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), sent=None, attempts=memberships.c.attempts - 1)
+_OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), **_ATTEMPTED))
+# What Moesif holds is not known, so that no value is one that it need not be told.
+_DOUBTED: Final = Prepared(
+    _ON_THE_WAY.values(state=_answered(literal(State.UNKNOWN.value)), accepted=None, accepted_at=None, **_ATTEMPTED)
 )

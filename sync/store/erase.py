@@ -22,7 +22,7 @@ from sync.delivery import State
 from sync.json_value import decode
 from sync.membership import IN
 from sync.store import audiences as audiences_of_store
-from sync.store import metadata_types, runs
+from sync.store import ledger_claims, metadata_types, runs
 from sync.store.profiles import ANONYMOUS_ID, portions
 from sync.store.schema import (
     audiences,
@@ -46,7 +46,7 @@ REJECTED_AT_A_TIME: Final = 2_000
 
 IDS_IN_ONE_STATEMENT: Final = 50
 
-_OPEN: Final = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
+_OPEN: Final = (State.OWED.value, State.UNKNOWN.value)
 
 
 def hold(connection: Connection, user_id: str) -> int | None:
@@ -64,10 +64,8 @@ def ids_of(connection: Connection, user_id: str, profile_id: int) -> frozenset[s
 
 def is_on_its_way(connection: Connection, profile_id: int) -> bool:
     """Whether a sender has anything about a user in a request at this moment, or died with it."""
-    sending = memberships.c.state == State.SENDING.value
-    state = select(memberships.c.audience_id).where(memberships.c.profile_id == profile_id, sending)
     facts = select(deliveries.c.id).where(deliveries.c.call_id.in_(_calls(profile_id)), deliveries.c.state == State.SENDING.value)
-    return any(connection.execute(one.limit(1)).first() is not None for one in (state, facts))
+    return bool(ledger_claims.sent_to(connection, profile_id)) or connection.execute(facts.limit(1)).first() is not None
 
 
 def erase(connection: Connection, profile_id: int, now: datetime) -> dict[str, int]:
@@ -77,6 +75,7 @@ def erase(connection: Connection, profile_id: int, now: datetime) -> dict[str, i
     # Whatever is being computed at this moment is to be done anew.
     connection.execute(update(audiences).values(generation=audiences.c.generation + 1))
     with _zeroed(connection):
+        ledger_claims.erase(connection, profile_id)
         erased = {name: connection.execute(statement).rowcount for name, statement in _all_of(profile_id)}
     runs.relieve(connection, relieved, now)
     return erased

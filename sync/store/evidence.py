@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, null, select
 
 from sync.audience import Kind
+from sync.delivery import State
 from sync.errors import NotFound
 from sync.json_value import Json
 from sync.language.reading import Event
 from sync.profile import known
+from sync.store import ledger_claims
 from sync.store.schema import audiences, calls, changes, memberships, profiles, runs
 
 
@@ -110,9 +112,13 @@ def references_of(connection: Connection, profile_id: int, keys: Collection[str]
 def standing(connection: Connection, audience_id: int, profile_id: int) -> Standing | None:
     """Return the ledger's row; None where it never had anything to say."""
     m = memberships.c
-    columns = (m.value, m.sent, m.accepted, m.since, m.accepted_at, m.state, m.attempts, m.reason)
+    columns = (m.value, m.accepted, m.since, m.accepted_at, m.state, m.attempts, m.reason)
     row = connection.execute(select(*columns).where(m.audience_id == audience_id, m.profile_id == profile_id)).one_or_none()
-    return None if row is None else Standing(**row._mapping)
+    sent = ledger_claims.sent_to(connection, profile_id).get(audience_id)
+    if row is None:
+        return None
+    on_its_way = {} if sent is None else {"state": State.SENDING.value, "attempts": row.attempts + 1}
+    return Standing(**{**row._mapping, "sent": sent, **on_its_way})
 
 
 def last_turn(connection: Connection, audience_id: int, profile_id: int, until: datetime | None) -> Turn | None:

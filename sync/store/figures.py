@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, func, se
 
 from sync.delivery import Lane, State
 from sync.membership import Outcome
-from sync.store import leases, queue, tallies
+from sync.store import leases, ledger_claims, queue, tallies
 from sync.store.leases import Pause
 from sync.store.schema import DELIVERING, UNSETTLED, audiences, deliveries, memberships, runs
 from sync.store.tallies import Tally
@@ -82,8 +82,8 @@ def figures(connection: Connection, heartbeat: str) -> Figures:
 
 def unsettled(connection: Connection) -> dict[str, int]:
     """Count the rows of the ledger that are not settled, by state."""
-    m = memberships.c
-    statement = select(m.state, func.count()).join(audiences, audiences.c.id == m.audience_id).where(UNSETTLED).group_by(m.state)
+    state, audience = ledger_claims.state().label("shown"), audiences.c.id == memberships.c.audience_id
+    statement = select(state, func.count()).select_from(memberships).join(audiences, audience).where(UNSETTLED).group_by(state)
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 

@@ -91,6 +91,12 @@ def is_current(connection: Connection, lease: Lease) -> bool:
     return connection.execute(select(leases.c.name).where(_ours([lease]))).first() is not None
 
 
+def is_held(name: ColumnElement[str], epoch: ColumnElement[int], now: datetime) -> ColumnElement[bool]:
+    """Return whether somebody still has the lease of a name as of an epoch, as an expression."""
+    that = and_(leases.c.name == name, leases.c.epoch == epoch, leases.c.owner != "")
+    return select(leases.c.name).where(that, leases.c.expires_at > now, leases.c.expires_at < now + LONGEST).exists()
+
+
 def give_back(connection: Connection, several: Collection[Lease]) -> None:
     """End leases before their time; the epochs stay, so that the next holder's are others."""
     connection.execute(update(leases).where(_ours(several)).values(owner=""))

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from sync.delivery import State
 from sync.membership import IN
-from sync.store import dates, prepared, runs
+from sync.store import dates, ledger_claims, prepared, runs
 from sync.store.audiences import Stored
 from sync.store.dialect import upsert
 from sync.store.difference import Difference, present
@@ -148,7 +148,7 @@ def preview(connection: Connection, found: Select[Any], sample: int) -> tuple[in
 
 def debt(connection: Connection, audience_id: int) -> Debt:
     """Count the rows of an audience that are still to be told, what is on the way included."""
-    waiting = and_(_is(*_DUE, State.SENDING.value), memberships.c.value.is_not(None))
+    waiting = and_(_is(*_DUE), memberships.c.value.is_not(None))
     unknown = func.count(case((memberships.c.state == State.UNKNOWN.value, 1)))
     statement = select(func.count(), unknown).select_from(memberships).where(memberships.c.audience_id == audience_id, waiting)
     row = connection.execute(statement).one()
@@ -158,12 +158,12 @@ def debt(connection: Connection, audience_id: int) -> Debt:
 def owed_after(connection: Connection, audience: Stored, found: Difference) -> tuple[int, int]:
     """Count what would have to be told if a difference were recorded: in all, and what is owed already and has not changed."""
     m = memberships.c
-    waiting = and_(_of(audience.id), _is(*_DUE, State.SENDING.value), m.value.is_not(None))
+    waiting = and_(_of(audience.id), _is(*_DUE), m.value.is_not(None))
     if found.rows is None:
         left = connection.scalars(select(func.count()).select_from(memberships).where(waiting)).one()
         return left, left
     same_user = and_(_of(audience.id), m.profile_id == found.rows.c.profile_id)
-    on_its_way = and_(m.state.in_([State.SENDING.value, State.UNKNOWN.value]), found.rows.c.value.is_not(None))
+    on_its_way = and_(or_(m.state == State.UNKNOWN.value, ledger_claims.is_on_the_way()), found.rows.c.value.is_not(None))
     is_news = and_(found.rows.c.value.is_not(None), m.accepted.is_distinct_from(found.rows.c.value))
     joined = found.rows.outerjoin(memberships, same_user)
     changed = connection.scalars(select(func.count()).select_from(joined).where(or_(on_its_way, is_news)), found.told).one()
@@ -175,11 +175,13 @@ def owed_after(connection: Connection, audience: Stored, found: Difference) -> t
 
 def states(connection: Connection) -> dict[tuple[str, str], int]:
     """Count what is not settled, by audience key and state."""
+    state = ledger_claims.state().label("shown")
     statement = (
-        select(audiences.c.key, memberships.c.state, func.count())
+        select(audiences.c.key, state, func.count())
+        .select_from(memberships)
         .join(audiences, audiences.c.id == memberships.c.audience_id)
         .where(UNSETTLED)
-        .group_by(audiences.c.key, memberships.c.state)
+        .group_by(audiences.c.key, state)
     )
     return {(key, state): count for key, state, count in connection.execute(statement)}
 
@@ -218,9 +220,10 @@ def members_at(connection: Connection, audience: Stored, at: datetime) -> Iterat
 
 def of_user(connection: Connection, profile_id: int) -> list[Any]:
     """Return what every audience and computed trait says of one user: key, kind, value, since, accepted, state, reason."""
-    m = memberships.c
+    m, state = memberships.c, ledger_claims.state().label("state")
     statement = (
-        select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, m.state, m.reason)
+        select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, state, m.reason)
+        .select_from(memberships)
         .join(audiences, audiences.c.id == m.audience_id)
         .where(m.profile_id == profile_id)
         .order_by(audiences.c.key)
@@ -235,7 +238,7 @@ def _is(*states: str) -> ColumnElement[bool]:
 
 def _owe_everybody(connection: Connection, audience_id: int, run_id: int) -> None:
     m = memberships.c
-    owed_already = m.state.in_([*_DUE, State.SENDING.value])
+    owed_already = m.state.in_(_DUE)
     told = update(memberships).where(_of(audience_id), m.value.is_not(None), ~owed_already)
     connection.execute(told.values(state=State.OWED.value, attempts=0, reason=None, run_id=run_id))
 
@@ -278,12 +281,12 @@ def _recorded(found: FromClause, database: str) -> Any:
 def _state_after(value: Any) -> Any:
     """Return the state of a row whose value has just changed, as an expression."""
     m = memberships.c
-    nothing_to_tell = or_(m.accepted.is_not_distinct_from(value), value.is_(None))
     return case(
-        # On the way: its answer decides.
-        (m.state == State.SENDING.value, m.state),
+        (value.is_(None), State.SETTLED.value),
         # It may have arrived; only the value of now can heal that, and it goes first.
-        (and_(m.state == State.UNKNOWN.value, value.is_not(None)), m.state),
-        (nothing_to_tell, State.SETTLED.value),
+        (m.state == State.UNKNOWN.value, m.state),
+        # On the way: its answer decides, whatever was accepted before.
+        (m.profile_id.in_(ledger_claims.profiles_of(_AUDIENCE)), State.OWED.value),
+        (m.accepted.is_not_distinct_from(value), State.SETTLED.value),
         else_=State.OWED.value,
     )

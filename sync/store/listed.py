@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, ColumnElement, FromClause, Select, Text, cast, column, select
+from sqlalchemy import BigInteger, Boolean, ColumnElement, FromClause, Select, TableValuedAlias, Text, cast, column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -41,8 +41,13 @@ def _on_postgresql(element: _Told, compiler: SQLCompiler, **arguments: Any) -> s
     return f"jsonb_array_elements(CAST({compiler.process(element.clause_expr, **arguments)} AS JSONB))"
 
 
+def elements_of(array: ColumnElement[Any]) -> TableValuedAlias:
+    """Return the elements of an array in JSON, as rows with a `value`; to be joined with the table that has the array."""
+    return _Told(array).table_valued(column("value"))
+
+
 def _elements(name: str) -> ColumnElement[Any]:
-    return _Told(told(name, Text())).table_valued(column("value")).c.value
+    return elements_of(told(name, Text())).c.value
 
 
 def _pairs() -> FromClause:
@@ -80,6 +85,35 @@ def _one_of_on_postgresql(element: _OneOf, compiler: SQLCompiler, **arguments: A
 def one_of(what: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Return the condition that a column has one of the values that are told by a name (`values`)."""
     return _OneOf(what, told(name, Text()))
+
+
+class _AnyOf(FunctionElement[bool]):
+    """Whether a column has one of the values that a statement selects: (column, statement), found by the column's index."""
+
+    inherit_cache = True
+    name = "any_of"
+    type = Boolean()
+
+    def self_group(self, against: Any = None) -> Self:
+        """Stand in a condition as it is, for the reason that `_OneOf` has."""
+        return self
+
+
+@compiles(_AnyOf, "sqlite")
+def _any_of_on_sqlite(element: _AnyOf, compiler: SQLCompiler, **arguments: Any) -> str:
+    what, statement = (compiler.process(part, **arguments) for part in element.clauses)
+    return f"{what} IN {statement}"
+
+
+@compiles(_AnyOf, "postgresql")
+def _any_of_on_postgresql(element: _AnyOf, compiler: SQLCompiler, **arguments: Any) -> str:
+    what, statement = (compiler.process(part, **arguments) for part in element.clauses)
+    return f"{what} = ANY (ARRAY{statement})"
+
+
+def any_of(what: ColumnElement[Any], statement: Select[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the values that a statement selects, of which there are few."""
+    return _AnyOf(what, statement.scalar_subquery())
 
 
 def rows(name: str, types: Mapping[str, type[TypeEngine[Any]]]) -> FromClause:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, text
+from sqlalchemy import Connection, Row, Select, and_, func, select, text
 
 from sync.delivery import State
 from sync.errors import NotFound
 from sync.json_value import Json
 from sync.profile import known
+from sync.store import ledger_claims
 from sync.store.evidence import no_user
 from sync.store.profiles import ANONYMOUS_ID
 from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles, runs
@@ -92,7 +93,9 @@ def person(connection: Connection, user_id: str) -> Person:
 def ledger_rows(connection: Connection, state: State, limit: int) -> list[LedgerRow]:
     """Return rows in a state, by audience and profile, up to so many."""
     # The second condition is the one that the index of unsettled rows is for.
-    found = _rows().where(memberships.c.state == state.value, text("memberships.state <> 'settled'"))
+    on_the_way = ledger_claims.is_on_the_way()
+    theirs = on_the_way if state is State.SENDING else and_(memberships.c.state == state.value, ~on_the_way)
+    found = _rows().where(theirs, text("memberships.state <> 'settled'"))
     return _listed(connection.execute(found.order_by(memberships.c.audience_id, memberships.c.profile_id).limit(limit)).all())
 
 
@@ -125,7 +128,14 @@ def latest_arrival(connection: Connection) -> datetime | None:
 
 def _rows() -> Select[Any]:
     return (
-        select(memberships, audiences.c.key, audiences.c.kind, profiles.c.user_id, runs.c.started_at)
+        select(
+            memberships,
+            ledger_claims.state().label("shown"),
+            audiences.c.key,
+            audiences.c.kind,
+            profiles.c.user_id,
+            runs.c.started_at,
+        )
         .join(audiences, audiences.c.id == memberships.c.audience_id)
         .join(runs, runs.c.id == memberships.c.run_id, isouter=True)
         .join(profiles, profiles.c.id == memberships.c.profile_id)
@@ -144,8 +154,8 @@ def _listed(rows: Sequence[Row[Any]]) -> list[LedgerRow]:
             since=row.since,
             accepted=row.accepted,
             accepted_at=row.accepted_at,
-            state=row.state,
-            attempts=row.attempts,
+            state=row.shown,
+            attempts=row.attempts + (row.shown == State.SENDING.value),
             reason=row.reason,
             run_id=row.run_id,
             owed_since=row.started_at,

@@ -19,7 +19,7 @@ from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, runs
 from sync.store.types import Instant
 
-_LEFT_OVER = (State.OWED.value, State.SENDING.value, State.UNKNOWN.value)
+_LEFT_OVER = (State.OWED.value, State.UNKNOWN.value)
 
 _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejected", "unknown", "held")
 
@@ -99,7 +99,7 @@ def close(connection: Connection, run: Run, now: datetime) -> Run:
     # Nothing may be settled between counting what is left and writing it down.
     connection.execute(select(audiences.c.id).where(audiences.c.key == run.audience).with_for_update(key_share=True))
     as_written, left = _run(connection.execute(_runs().where(runs.c.id == run.id)).one()), _left(connection, run.id)
-    held = left.get(State.OWED, 0) + left.get(State.SENDING, 0)
+    held = left.get(State.OWED, 0)
     counted = replace(as_written, unknown=left.get(State.UNKNOWN, 0), held=held)
     write_counts(connection, run.id, unknown=counted.unknown, held=counted.held)
     whole = counted.accepted == counted.owed and counted.rejected == 0

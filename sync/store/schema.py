@@ -224,8 +224,6 @@ memberships: Final = Table(
     Column("accepted", Text),
     Column("accepted_at", Instant),
     Column("state", Text, nullable=False),
-    # What is, or may be, on the way; null where nothing is.
-    Column("sent", Text),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text),
     # The run that answers for the row.
@@ -242,6 +240,22 @@ Index(
     memberships.c.profile_id,
     postgresql_where=UNSETTLED,
     sqlite_where=UNSETTLED,
+)
+
+# What is on its way: see `sync.store.ledger_claims`.
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    # By which right: a lease, and its epoch then. Where others hold it, or nobody, the sender is no more.
+    Column("lease", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("audience_id", RowId, nullable=False, index=True),
+    # JSON: what these users are told, and their profiles, an array.
+    Column("sent", Text, nullable=False),
+    Column("profiles", Text, nullable=False),
+    # How many answers there will be: of those, too, who have been erased meanwhile.
+    Column("number", Integer, nullable=False),
 )
 
 changes: Final = Table(

@@ -173,10 +173,26 @@ def test_a_rejection_and_an_answer_that_never_came_are_said_with_their_reason(li
 
     assert "rejected true (400 Bad Request); accepted last: true at 20" in in_state("rejected")
     assert "owed true, tried 2 times (400 Bad Request); accepted last: true" in in_state("owed", attempts=2)
-    assert "true is on its way; accepted last: true" in in_state("sending", sent="true")
     unknown = in_state("unknown", accepted=None, accepted_at=None)
     assert "was told, and no answer is known (400 Bad Request); true goes first next" in unknown
     store.close()
+
+
+def test_a_value_that_is_on_its_way_is_said_to_be_so(line: Any, standin: StandIn, make_order: Any) -> None:
+    from sync.store import Store, ledger_claims
+    from sync.store.schema import memberships
+
+    line.import_calls(make_order("ann", "2026-01-10T00:00:00Z"))
+    line("sync", "buyers", "--at", "2026-01-11")
+    store = Store.at(line.environ["SYNC_DATABASE_URL"])
+    with store.writing() as connection:
+        row = connection.execute(memberships.update().values(state="owed").returning(memberships)).one()
+        ledger_claims.make(connection, [ledger_claims.Same(row.audience_id, "true", [row.profile_id])], None)
+    store.close()
+
+    said = " ".join(line("explain", "buyers", "ann", "--at", "2026-01-12").out.split())
+
+    assert "true is on its way; accepted last: true" in said
 
 
 def test_what_strangers_call_themselves_and_their_things_steers_no_terminal(line: Any, make_order: Any) -> None:

@@ -282,7 +282,7 @@ def test_of_an_answer_that_never_came_nothing_is_claimed_to_be_known(store: Stor
 
 
 def _claimed(connection: Any, stored: Stored) -> list[debts.Update]:
-    return debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100), set()))
+    return debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100)))
 
 
 def test_history_that_is_no_longer_kept_leaves_the_run_unknown(store: Store) -> None:
@@ -365,6 +365,7 @@ def test_every_look_goes_by_an_index(store: Store) -> None:
 
     explained(store, "regulars", "ann")
 
-    # The definitions are few, and any of them may be referred to.
-    assert [plan for plan in plans if plan.startswith("SCAN") and not plan.startswith("SCAN audiences")] == []
+    # The definitions are few, and any of them may be referred to; and what is on its way is little.
+    small = ("SCAN audiences", "SCAN claims", "SCAN anon_1 VIRTUAL TABLE")
+    assert [plan for plan in plans if plan.startswith("SCAN") and not plan.startswith(small)] == []
     assert any("calls USING INDEX ix_calls_profile (profile_id=? AND event=?)" in plan for plan in plans)

@@ -222,3 +222,29 @@ def test_a_store_of_the_first_revision_keeps_its_people_and_learns_its_dates(bar
         people = connection.execute(select(profiles.c.user_id, profiles.c.arrival)).all()
     assert [tuple(row) for row in found] == [("property", "Booked", "from"), ("trait", "", "trial")]
     assert [tuple(row) for row in people] == [("ann", 0)]
+
+
+def test_what_a_former_release_had_on_its_way_is_unknown_and_nothing_else_changes(bare: Store) -> None:
+    migrate.upgrade(bare.engine, "0007")
+    rows = [(1, "true", "sending", "true"), (2, None, "sending", "true"), (3, "true", "owed", None), (4, "true", "settled", None)]
+    with bare.engine.begin() as connection:
+        for profile_id, value, state, sent in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO memberships (audience_id, profile_id, value, since, accepted, state, sent, attempts, run_id) "
+                    "VALUES (1, :profile_id, :value, 0, 'false', :state, :sent, 1, 1)"
+                ),
+                {"profile_id": profile_id, "value": value, "state": state, "sent": sent},
+            )
+
+    migrate.upgrade(bare.engine)
+
+    m = memberships.c
+    with bare.engine.connect() as connection:
+        found = connection.execute(select(m.profile_id, m.state, m.accepted).order_by(m.profile_id)).all()
+    assert [tuple(row) for row in found] == [
+        (1, "unknown", None),
+        (2, "settled", None),
+        (3, "owed", "false"),
+        (4, "settled", "false"),
+    ]

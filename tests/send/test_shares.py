@@ -12,9 +12,9 @@ from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome
 from sync.send.breaker import KEY_PAUSE
 from sync.send.lane import STUBBORN
 from sync.send.parcels import Busy
-from sync.send.right import SENDING, names
+from sync.send.right import LEASE, SENDING, names
 from sync.standin import Fault, StandIn
-from sync.store import Store, claims, debts, leases, queue
+from sync.store import Store, claims, debts, leases, ledger, queue
 from tests.make import audience, identify, keep, people, record, run_of, track
 from tests.make import told as ledger_of
 
@@ -119,25 +119,39 @@ def test_who_comes_later_gets_half_and_who_stays_gets_all(store: Store, fake_roa
 
 
 @several_processes
-def test_what_a_dead_one_had_is_unknown_to_whoever_takes_the_share_and_to_nobody_else(store: Store, fake_road) -> None:
-    users = [f"u{number}" for number in range(40)]
+def test_what_a_dead_one_had_is_unknown_to_whoever_takes_a_share_and_what_another_has_is_not(store: Store, fake_road) -> None:
+    users = {f"u{number}" for number in range(40)}
     people(store, *users)
+    record(store, audience(store), users)
+    now = fake_road.clock()
+    with store.writing() as connection:
+        dead, alive = (leases.take_some(connection, names(store), owner, now, LEASE, 8) for owner in ("dead", "alive"))
+        for lost in (dead, alive):
+            shares = frozenset(int(one.name.removeprefix(SENDING)) for one in lost)
+            fake_road.desk.claim(connection, Lane.USERS, Busy(), shares=shares, lease=lost[0])
+        leases.give_back(connection, dead)
+
+        debts.abandon(connection, "died", now)
+        states = {state: number for (_, state), number in ledger.states(connection).items()}
+        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy())}
+
+    assert states["unknown"] + states["sending"] == 40
+    assert len(again) == states["unknown"] > 0
+
+
+@several_processes
+def test_calls_that_a_dead_one_had_are_unknown_to_whoever_takes_their_share(store: Store, fake_road) -> None:
+    users = [f"u{number}" for number in range(40)]
     keep(store, *(identify(user) for user in users), forward=True)
-    record(store, audience(store), set(users))
-    half = frozenset(range(8))
     with store.writing() as connection:
         assert len(fake_road.desk.claim(connection, Lane.USERS, Busy())) == 40
-        debts.abandon(connection, "died", half)
-        queue.abandon(connection, "died", half)
+        queue.abandon(connection, "died", frozenset(range(8)))
 
         again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy(), requests=9)}
         theirs = {one.state for one in queue.listed(connection, None, 100)}
-        debts.abandon(connection, "died")
-        rest = debts.claim(connection, debts.due_profiles(connection, claims.Wanted(lane=Lane.USERS, limit=100), set()))
 
     assert 0 < len(again) < 40
     assert theirs == {"sending"}
-    assert {one.user_id for one in rest} == set(users)
 
 
 def test_who_may_no_longer_send_is_stopped_at_the_last_moment(road, standin: StandIn) -> None:

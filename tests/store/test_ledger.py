@@ -35,7 +35,7 @@ def due_of(limit: int) -> claims.Wanted:
 def claim(store: Store) -> list[debts.Update]:
     """Take all that is owed."""
     with store.writing() as connection:
-        due = debts.due_profiles(connection, due_of(100), set())
+        due = debts.due_profiles(connection, due_of(100))
         return debts.claim(connection, due) if due else []
 
 
@@ -65,7 +65,7 @@ def lose(store: Store, *updates: debts.Update) -> None:
 def die(store: Store, *_: debts.Update) -> None:
     """The sender is no more; another one finds what it left."""
     with store.writing() as connection:
-        debts.abandon(connection, "died")
+        debts.abandon(connection, "died", after())
 
 
 def deliver(store: Store) -> dict[str, Json]:
@@ -238,7 +238,7 @@ def test_what_may_have_arrived_goes_before_everything_else(store: Store, buyers:
     record(store, buyers, {"ann", "bob", "cid"}, after(days=1))
 
     with store.reading() as connection:
-        due = debts.due_profiles(connection, due_of(1), set())
+        due = debts.due_profiles(connection, due_of(1))
         wanted = [row.profile_id for row in connection.execute(select(changes).order_by(changes.c.id).limit(1))]
 
     assert due == wanted

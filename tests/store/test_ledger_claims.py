@@ -1,0 +1,143 @@
+"""A claim says what is on its way, and by whose right; an answer to a part of it leaves the rest there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sync.delivery import Lane, State
+from sync.store import Store, debts, erase, leases, ledger
+from sync.store.audiences import Stored
+from sync.store.claims import Wanted
+from sync.store.leases import Lease
+from tests.make import NOW, after, audience, people, record, run_of, told
+
+LONG = timedelta(seconds=45)
+
+
+@pytest.fixture
+def buyers(store: Store) -> Stored:
+    people(store, "ann", "bob", "cid")
+    stored = audience(store)
+    record(store, stored, {"ann", "bob", "cid"})
+    return stored
+
+
+def claim(store: Store, lease: Lease | None = None) -> list[debts.Update]:
+    with store.writing() as connection:
+        return debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100)), lease)
+
+
+def taken(store: Store, owner: str) -> Lease:
+    with store.writing() as connection:
+        (lease,) = leases.take_some(connection, ["send/00"], owner, NOW, LONG, 1)
+    return lease
+
+
+def accept(store: Store, updates: list[debts.Update]) -> None:
+    with store.writing() as connection:
+        debts.settle_accepted(connection, updates, after())
+
+
+def abandon(store: Store, **later: float) -> None:
+    with store.writing() as connection:
+        debts.abandon(connection, "died", after(**later))
+
+
+def states(store: Store) -> dict[str, int]:
+    with store.reading() as connection:
+        return {state: number for (_, state), number in ledger.states(connection).items()}
+
+
+@pytest.mark.usefixtures("buyers")
+def test_what_is_in_a_claim_is_on_its_way_and_not_due(store: Store) -> None:
+    taken_first = claim(store)
+
+    assert {one.user_id for one in taken_first} == {"ann", "bob", "cid"}
+    assert claim(store) == []
+    assert states(store) == {"sending": 3}
+    with store.reading() as connection:
+        assert not debts.waiting(connection)
+        assert debts.waiting(connection, on_the_way=True)
+
+
+@pytest.mark.usefixtures("buyers")
+def test_parts_of_a_claim_may_have_different_fates(store: Store) -> None:
+    ann, bob, cid = claim(store)
+    assert ann.claim == bob.claim == cid.claim
+
+    with store.writing() as connection:
+        debts.settle_rejected(connection, [bob], "400", after())
+    assert states(store) == {"rejected": 1, "sending": 2}
+    with store.writing() as connection:
+        debts.settle_accepted(connection, [ann], after())
+        debts.put_back(connection, [cid])
+
+    assert states(store) == {"rejected": 1, "owed": 1}
+    assert told(store, "ann")["buyers"].accepted == "true"
+    assert [one.user_id for one in claim(store)] == ["cid"]
+
+
+@pytest.mark.usefixtures("buyers")
+def test_an_answer_about_one_who_was_erased_is_not_taken_for_one_about_the_others(store: Store) -> None:
+    ann, bob, cid = claim(store)
+    with store.writing() as connection:
+        erase.erase(connection, cid.profile_id, after())
+
+    with store.writing() as connection:
+        debts.settle_rejected(connection, [cid], "400", after())
+        debts.settle_accepted(connection, [ann, bob], after())
+
+    assert states(store) == {}
+    assert told(store, "ann")["buyers"].accepted == told(store, "bob")["buyers"].accepted == "true"
+
+
+@pytest.mark.usefixtures("buyers")
+def test_an_answer_that_comes_after_the_claim_was_abandoned_changes_nothing(store: Store) -> None:
+    sent = claim(store)
+    abandon(store)
+
+    accept(store, sent)
+
+    assert states(store) == {"unknown": 3}
+    assert told(store, "ann")["buyers"].accepted is None
+
+
+@pytest.mark.usefixtures("buyers")
+def test_a_claim_lasts_as_long_as_the_right_by_which_it_was_made(store: Store) -> None:
+    claim(store, taken(store, "one"))
+
+    abandon(store, seconds=44)
+    assert states(store) == {"sending": 3}
+    abandon(store, seconds=46)
+    assert states(store) == {"unknown": 3}
+
+
+@pytest.mark.usefixtures("buyers")
+def test_a_claim_of_one_who_gave_back_its_right_or_lost_it_to_itself_is_dead(store: Store) -> None:
+    first = taken(store, "one")
+    claim(store, first)
+    with store.writing() as connection:
+        leases.give_back(connection, [first])
+
+    second = taken(store, "one")
+    abandon(store)
+
+    assert second.epoch > first.epoch
+    assert states(store) == {"unknown": 3}
+
+
+def test_a_value_that_returns_to_what_was_accepted_while_another_is_on_its_way_is_told_again(store: Store, buyers: Stored) -> None:
+    accept(store, claim(store))
+    out = record(store, buyers, {"bob", "cid"}, after(days=1))
+    sent = claim(store)
+    back = record(store, buyers, {"ann", "bob", "cid"}, after(days=2))
+    assert states(store) == {"sending": 1}
+
+    accept(store, sent)
+
+    assert told(store, "ann")["buyers"].state == State.OWED.value
+    assert [one.value for one in claim(store)] == ["true"]
+    assert run_of(store, out).balanced
+    assert (run_of(store, back).owed, run_of(store, back).balanced) == (1, True)
