@@ -11,6 +11,7 @@ slower the disk, the larger the group, and the number of requests a second does 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from typing import Final
 
 from sync.call import Incoming
 from sync.errors import SyncError, Unreachable
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Behind(SyncError):
@@ -51,6 +54,7 @@ class Writer:
         self._waiting: deque[_Waiting] = deque()
         self._calls = 0
         self._stopping = False
+        self._is_away = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -115,6 +119,7 @@ class Writer:
         try:
             self._accept([waiting.incoming for waiting in group])
         except Exception as error:  # noqa: BLE001 - it is handed to whoever waits for this
+            self._note(error)
             if len(group) > 1 and not isinstance(error, Unreachable):
                 middle = len(group) // 2
                 self._write(group[:middle])
@@ -122,7 +127,16 @@ class Writer:
             else:
                 self._settle(group, error)
         else:
+            self._note(None)
             self._settle(group, None)
+
+    def _note(self, error: Exception | None) -> None:
+        """Say when calls begin to be refused, and when they no longer are; in between senders come again and again."""
+        if isinstance(error, Unreachable) and not self._is_away:
+            _log.warning("calls are answered 503, since they cannot be stored: %s", error)
+        elif error is None and self._is_away:
+            _log.warning("calls are stored again")
+        self._is_away = isinstance(error, Unreachable) or (self._is_away and error is not None)
 
     def _settle(self, group: list[_Waiting], error: Exception | None) -> None:
         if not group:

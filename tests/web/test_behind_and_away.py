@@ -41,12 +41,17 @@ def test_a_store_that_is_away_is_answered_503_and_when_to_come_again(place: Any,
     assert "secret" not in answer.text
 
 
-def test_a_store_that_comes_back_takes_calls_again(place: Any) -> None:
-    place.fails = failing_with(Unreachable("away"))
+def test_a_store_that_comes_back_takes_calls_again_and_both_are_said_once(place: Any, caplog: pytest.LogCaptureFixture) -> None:
     place.post("/v1/track", TRACK)
+    caplog.clear()
+    place.fails = failing_with(Unreachable("away"))
+    for _ in range(3):
+        place.post("/v1/track", TRACK)
     place.fails = lambda _: None
 
-    assert place.post("/v1/track", TRACK).status_code == 200
+    assert [place.post("/v1/track", TRACK).status_code for _ in range(2)] == [200, 200]
+    said = [record.message for record in caplog.records if record.name == "sync.web.writer"]
+    assert said == ["calls are answered 503, since they cannot be stored: away", "calls are stored again"]
 
 
 def test_one_request_that_the_store_chokes_on_costs_none_of_its_neighbours(place: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,89 @@
+"""A disk without room (row 36): the kernel says ENOSPC to whoever writes to it, and PostgreSQL says what it says then.
+
+That a file may not grow, which needs no strace, is in tests/faults/test_disk.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.spool import look
+from sync.store import Store
+from tests.crash import oracle
+from tests.crash.kills import wait_until
+from tests.crash.life import Folder
+from tests.crash.traffic import Traffic
+from tests.faults.kernel import failing, needs_strace
+from tests.faults.places import File, Server, emptied
+from tests.faults.test_disk import is_sound
+from tests.faults.test_store_away import drained, post
+
+FOR_A_WHILE = "30..90"
+"""Which of each thread's writes find no room: not the first ones, and so many that several calls meet it."""
+FULL = """\
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END$$;
+CREATE TRIGGER full_disk BEFORE INSERT ON calls EXECUTE FUNCTION full_disk()"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, sqlite_template: bytes) -> File:
+    (tmp_path / "personas.db").write_bytes(sqlite_template)
+    return File(tmp_path / "personas.db")
+
+
+@needs_strace
+def test_a_store_without_room_is_no_success_and_is_over_when_there_is_room(folder: Folder, place: File, store: Store) -> None:
+    folder.environ.pop("SYNC_SPOOL")
+    with failing(folder, "pwrite64", "ENOSPC", FOR_A_WHILE) as url, Traffic.of(2, seed=1, pause=0.01) as traffic:
+        traffic.url = url
+        wait_until(lambda: traffic.statuses[503] > 5, "there was always room")
+        before = len(traffic.answered)
+        wait_until(lambda: len(traffic.answered) > before + 20, "it did not resume")
+        traffic.end()
+
+    assert set(traffic.statuses) == {200, 503}
+    assert "database or disk is full" in folder.log()
+    oracle.stored_exactly(store, traffic.answered)
+    assert is_sound(place)
+
+
+@needs_strace
+def test_a_spool_without_room_is_no_success_and_is_over_when_there_is_room(folder: Folder, place: File, store: Store) -> None:
+    place.take_away()
+    with failing(folder, "write", "ENOSPC", FOR_A_WHILE) as url, Traffic.of(2, seed=1, pause=0.01) as traffic:
+        traffic.url = url
+        wait_until(lambda: traffic.statuses[503] > 5, "there was always room")
+        before = len(traffic.answered)
+        wait_until(lambda: len(traffic.answered) > before + 20, "it did not resume")
+        place.give_back()
+        traffic.end()
+        drained(folder)
+
+    assert set(traffic.statuses) == {200, 503}
+    oracle.stored_exactly(store, traffic.answered)
+    assert look(folder.path / "spool").set_aside == 0
+
+
+@pytest.fixture
+def server(own_postgresql: Server) -> Iterator[Server]:
+    with emptied(own_postgresql) as emptied_server:
+        yield emptied_server
+
+
+def test_a_postgresql_whose_disk_is_full_is_waited_for_in_the_spool(folder: Folder, server: Server) -> None:
+    folder.environ["SYNC_DATABASE_URL"] = server.url
+    service = folder.serve("--only", "web")
+    server.tell(FULL)
+    statuses = [post(service.url, str(number)).status_code for number in range(3)]
+    spooled = look(folder.path / "spool").calls
+    server.tell("DROP FUNCTION full_disk CASCADE")
+    drained(folder)
+
+    assert (statuses, spooled) == ([200] * 3, 3)
+    store = Store.at(server.url)
+    oracle.stored_exactly(store, {str(number): {} for number in range(3)})
+    store.close()
