@@ -4,6 +4,7 @@ python -m tests.night --times 1000 --database sqlite                 # kill the 
 python -m tests.night --times 1000 --database postgresql --seed 7
 python -m tests.night spool --times 200 --database postgresql        # kill the door while it spools and while it drains
 python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
+python -m tests.night soak --times 120 --database sqlite             # everything but kills, for two hours; memory has to stay flat
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.crash.kills import kill_often
 from tests.crash.life import KEY, Folder
 from tests.faults.kills import kill_while_spooling, restart_often
 from tests.faults.places import File, Place, emptied, postgresql
+from tests.faults.soak import is_flat, soak
 
 AT_A_TIME: Final = 50
 """Repetitions in one store; after so many everything is held to the oracle, and the next ones begin anew."""
@@ -46,14 +48,23 @@ def restarts(folder: Folder, place: Place, store: Store, _standin: StandIn, time
     return f"{traffic.statuses}, back after {slowest:.2f} s at most"
 
 
-LOOPS: Final[dict[str, Loop]] = {"service": service, "spool": spool, "restarts": restarts}
+def soaked(folder: Folder, place: Place, store: Store, standin: StandIn, minutes: int, seed: int) -> object:
+    found = soak(folder, place, store, standin, minutes * 60, seed)
+    assert is_flat(found), f"it grows: {found}"
+    return found
+
+
+LOOPS: Final[dict[str, Loop]] = {"service": service, "spool": spool, "restarts": restarts, "soak": soaked}
+AT_ONCE: Final = ("soak",)
+"""Which are one whole, however long."""
 
 
 def main() -> None:
     wanted = _arguments()
     done, started = 0, time.monotonic()
-    for round in range(-(-wanted.times // AT_A_TIME)):
-        times, seed = min(AT_A_TIME, wanted.times - done), wanted.seed + round
+    at_a_time = wanted.times if wanted.loop in AT_ONCE else AT_A_TIME
+    for round in range(-(-wanted.times // at_a_time)):
+        times, seed = min(at_a_time, wanted.times - done), wanted.seed + round
         said = _repeated(LOOPS[wanted.loop], wanted.database, times, seed)
         done += times
         print(f"{done} times, {time.monotonic() - started:.0f} s, last: seed {seed}, {said}", flush=True)
@@ -89,7 +100,7 @@ def _place(database: str) -> Iterator[Place]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.night", description="Do harm to the program again and again.")
     parser.add_argument("loop", choices=LOOPS, nargs="?", default="service")
-    parser.add_argument("--times", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=1000, help="how many times; of a soak, how many minutes")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

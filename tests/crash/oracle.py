@@ -38,7 +38,7 @@ class Expected:
         return {
             "n": self.n,
             "on": self.on,
-            "orders": self.orders or None,
+            "orders": self.orders,
             "active": active,
             "regulars": active and self.orders >= 20,
         }

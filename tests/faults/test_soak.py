@@ -1,0 +1,25 @@
+"""A few seconds of the soak, so that it is known to work; `python -m tests.night soak` lasts as long as you like."""
+
+from __future__ import annotations
+
+from sync.standin import StandIn
+from sync.store import Store
+from tests.crash.life import Folder
+from tests.faults.places import Place
+from tests.faults.soak import Weight, soak
+
+
+def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_ledger(
+    folder: Folder, place: Place, store: Store, standin: StandIn
+) -> None:
+    soaked = soak(folder, place, store, standin, seconds=6, seed=3)
+
+    assert len(soaked.traffic.answered) > 100
+    assert soaked.weight.megabytes
+
+
+def test_a_weight_that_grows_when_warm_is_noticed() -> None:
+    weight = Weight(pid=0)
+
+    assert weight.growth([50, 100, 100, 100, 100, 100, 100, 100]) == 1
+    assert weight.growth([50, 100, 100, 100, 100, 100, 110, 110]) == 1.1
