@@ -117,11 +117,18 @@ def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence
             with store.connected() as session:
                 started = clock()
                 with session.reading() as connection:
-                    seen = look(connection, audience.key, wanted, started)
+                    # A scheduler has just read it; if it has changed since, nothing is recorded.
+                    is_read = wanted.slot is not None and attempt == 1
+                    stored = audience if is_read else audiences.by_key(connection, audience.key)
+                    seen = look(connection, stored, wanted, started)
                 with session.writing() as connection:
                     if fence is not None:
                         fence(connection)
-                    if is_current(connection, seen):
+                    if wanted.slot is not None and _has_nothing_new(seen):
+                        seen_then = basis.to_json(seen.basis)
+                        if audiences.computed_in_vain(connection, seen.audience, seen.at, seen_then, wanted.slot):
+                            return None
+                    elif is_current(connection, seen):
                         return record(connection, seen, wanted, started, clock())
         except StoreBusy:
             if attempt == TRIES:
@@ -129,9 +136,8 @@ def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence
     raise StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
 
 
-def look(connection: Connection, key: str, wanted: Wanted, now: datetime) -> Look:
+def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime) -> Look:
     """Find out what a run would change; records nothing. The difference stands in a temporary table of the connection's."""
-    audience = audiences.by_key(connection, key)
     at = wanted.at or max(now, audience.computed_at or now)
     _require_forward(audience, at)
     _require_free(audience, wanted.slot)
@@ -249,22 +255,24 @@ def _parsed(kind: Kind, query: str) -> tree.Query:
     return parse_audience(query) if kind is Kind.AUDIENCE else parse_computed_trait(query)
 
 
+def _has_nothing_new(seen: Look) -> bool:
+    return not (seen.found.changed or seen.is_whole) and objection_to(seen) is None
+
+
 def is_current(connection: Connection, seen: Look) -> bool:
     """Keep everybody else away from the audience, and tell whether nobody came in between."""
     now = audiences.locked(connection, seen.audience.id)
     return now == seen.audience and runs.last(connection, now.id) == seen.last
 
 
-def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run | None:
-    """Record what was found, in a transaction that has made sure of `is_current`. Returns None for a slot with nothing new."""
+def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run:
+    """Record what was found, in a transaction that has made sure of `is_current`."""
     audience, found = seen.audience, seen.found
     objection = objection_to(seen, wanted.accepted)
     if objection is not None:
         return _hold(connection, seen, wanted, started, ended, objection)
     seen_then = basis.to_json(seen.basis)
     audiences.computed(connection, audience.id, seen.at, audience.version, seen_then, found.after, wanted.slot)
-    if wanted.slot is not None and not found.changed and not seen.is_whole:
-        return None
     run_id = runs.open_run(connection, audience.id, seen.at, started)
     take_over = wanted.slot is None
     debt = ledger.apply(connection, audience, found, seen.at, run_id, ended, take_over=take_over, resync=wanted.resync)

@@ -128,7 +128,7 @@ def plan(
             changes = apply_within(connection, wanted, now) if wanted is not None and not is_alone else _NOTHING
             plans = []
             for one in _chosen(connection, keys):
-                seen = look(connection, one.key, Wanted(at=at), now)
+                seen = look(connection, one, Wanted(at=at), now)
                 plans.append(_described(connection, seen, pace, sample))
                 if not is_alone:
                     record(connection, seen, Wanted(at=at), now, now)
@@ -178,7 +178,7 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
             if difference_of:
                 moved += difference_of
                 continue
-            seen = look(connection, step.audience, Wanted(at=step.at), now)
+            seen = look(connection, stored, Wanted(at=step.at), now)
             moved += _moved(connection, seen, step)
             # Within the transaction nobody can have come in between; this keeps others away until its end.
             assert is_current(connection, seen)
@@ -187,7 +187,7 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
             raise InputError(
                 "this is not what the plan says any more, so nothing was done:\n" + "\n".join(f"  {one}" for one in moved)
             )
-        return tuple(run for run in runs if run is not None)
+        return tuple(runs)
 
     return store.write(applied)
 

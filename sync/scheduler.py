@@ -47,6 +47,9 @@ FAR_OFF: Final = timedelta(minutes=1)
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
+_STAND_BY: Final = "stand by"
+"""The id of the job; no definition's, since a key has no blanks."""
+
 _WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=1500))
 
 
@@ -54,7 +57,7 @@ class Scheduler:
     """Runs what is due, in threads of its own, from `start` to `stop`."""
 
     def __init__(self, store: Store, clock: Clock, computed: Callable[[], None], lease: timedelta = LEAD) -> None:
-        """`computed` is called after every run, since something may be owed now."""
+        """`computed` is called after every run that is recorded, since something may be owed now."""
         self.lead: Final = Lead(store, clock, lease)
         self._store = store
         self._clock = clock
@@ -80,7 +83,9 @@ class Scheduler:
         seconds = BEAT.total_seconds()
         self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
         self.every(LOOK, self._look_for_requests)
-        self.every(STAND_BY, self._stand_by)
+        self._apscheduler.add_job(self._stand_by, "interval", seconds=STAND_BY.total_seconds(), executor="heart", id=_STAND_BY)
+        if self.lead.held is not None:
+            self._apscheduler.pause_job(_STAND_BY)
         self._apscheduler.start()
 
     def stop(self) -> None:
@@ -119,12 +124,10 @@ class Scheduler:
         except SyncError as error:
             log.warning("%s is not computed, and tried again in %d s: %s", key, AGAIN.total_seconds(), error)
             self._try_again(key)
-        finally:
-            self._computed()
 
     def _run_due(self, key: str, fence: Fence | None) -> None:
         now = self._clock()
-        with self._store.reading() as connection:
+        with self._store.glancing() as connection:
             # What it refers to goes first where that is due as well, so that both are of one instant.
             concerned = with_what_it_reads(audiences.standing(connection), key)
         for one in concerned:
@@ -152,6 +155,10 @@ class Scheduler:
             return
         if run is None:
             return
+        self._say(audience, run)
+        self._computed()
+
+    def _say(self, audience: Stored, run: Run) -> None:
         is_news = run.outcome is Outcome.GUARDED and self._guarded.get(audience.key) != run.id
         self._guarded[audience.key] = run.id if run.outcome is Outcome.GUARDED else None
         level = logging.WARNING if is_news else logging.INFO if run.owed else logging.DEBUG
@@ -188,7 +195,7 @@ class Scheduler:
         if lease is None:
             return
         try:
-            with self._store.reading() as connection:
+            with self._store.glancing() as connection:
                 wishes = requested.waiting(connection)
         except SyncError:
             # The heart says so, too.
@@ -212,6 +219,7 @@ class Scheduler:
 
     def _stand_by(self) -> None:
         if self._seek():
+            self._apscheduler.pause_job(_STAND_BY)
             self._beat()
             # What became due since the one before stopped or died.
             for key in self._jobs:
@@ -232,6 +240,8 @@ class Scheduler:
                     leases.beat(connection, HEARTBEAT, self._clock(), "")
         except SyncError as error:
             log.warning("no heartbeat: %s", error)
+        if self.lead.held is None:
+            self._apscheduler.resume_job(_STAND_BY)
         self._beaten = time.monotonic()
 
     def _add(self, key: str, schedule: Schedule) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from sync.delivery import Lane
-from sync.errors import Unreachable
+from sync.errors import SyncError, Unreachable
 from sync.send.drain import Drain
-from sync.send.lane import LaneSender
+from sync.send.lane import POLL, LaneSender
 from sync.send.parcels import Desk, Destination
 from sync.send.right import LEASE, SENDING, WORKER, Holder, Right, fair_share, names
 from sync.store import audiences, debts, leases, queue
@@ -89,16 +89,33 @@ class Sender:
         with ThreadPoolExecutor(len(senders), thread_name_prefix="send") as pool:
             try:
                 lanes = [pool.submit(sender.work) for sender in senders]
-                # Often enough for a tenth of the lease; twenty times a second would be most of what an idle service costs.
-                pulse = min(self.lease.total_seconds() / 20, 0.5)
-                while wait(lanes, timeout=pulse).not_done:
+                for lane in lanes:
+                    lane.add_done_callback(lambda _: drain.wake.set())
+                # Often enough for a tenth of the lease.
+                pulse = min(self.lease / 20, POLL).total_seconds()
+                while wait(lanes, timeout=0).not_done:
+                    woken = drain.wake.wait(pulse)
+                    drain.wake.clear()
                     right.renew_when_due()
+                    self._rouse(senders, right, everybody=woken or drain.patience is not None)
             except BaseException:
                 drain.stop.set()
                 raise
         for sender in senders:
             if sender.failure is not None:
                 raise sender.failure
+
+    def _rouse(self, senders: Sequence[LaneSender], right: Right, *, everybody: bool) -> None:
+        """Wake the lanes that have something to do: one look for all, since an idle service does little else."""
+        if not everybody and right.holds and not right.is_to_be_shared:
+            try:
+                with self.desk.store.glancing() as connection:
+                    senders = [sender for sender in senders if self.desk.is_waiting(connection, sender.lane)]
+            except SyncError:
+                # The lanes will find that out, too, and what it means.
+                log.debug("all lanes are woken, since it cannot be told which have something to send")
+        for sender in senders:
+            sender.awake.set()
 
     @contextmanager
     def _holding(self, *, worker: bool) -> Iterator[Right | None]:

@@ -17,6 +17,7 @@ class Drain:
 
     stop: threading.Event
     wake: threading.Event
+    """Set wherever something may be owed, or a lane has ended."""
     broken: threading.Event = field(default_factory=threading.Event)
     """Set by a lane that cannot go on, so that the others end, too, and the failure is seen."""
     patience: timedelta | None

@@ -28,7 +28,10 @@ from sync.store.leases import Pause
 log = logging.getLogger(__name__)
 
 POLL: Final = timedelta(seconds=1)
-"""How often an idle lane looks; what is owed within this process wakes it at once."""
+"""How often a lane that waits, or the sender for those that rest, looks; what is owed within this process wakes them at once."""
+
+REST: Final = timedelta(seconds=10)
+"""After so long a lane that nobody has woken looks all the same."""
 
 AT_ONCE: Final = 32
 """For how many requests at most is claimed, and how many answers are written down, in one transaction."""
@@ -81,6 +84,8 @@ class LaneSender:
         self._recalled: list[Parcel] = []
         self._halted = threading.Event()
         """An answer speaks against going on, and has not been written down yet: what waits for a connection stays here."""
+        self.awake: Final = threading.Event()
+        """Set by the sender where there may be something to send, or an end."""
         self.failure: BaseException | None = None
 
     def work(self) -> None:
@@ -142,9 +147,12 @@ class LaneSender:
 
     def _claim(self) -> tuple[list[Parcel], timedelta]:
         """Claim for several requests; return how long to wait where the lane is paused."""
-        with self._desk.store.reading() as connection:
+        with self._desk.store.glancing() as connection:
+            # Asked first, since mostly nothing is, and then a pause is of no interest.
+            if not self._desk.is_waiting(connection, self.lane):
+                return [], timedelta()
             pause = self._breaker.wait(connection)
-            if pause or not self._desk.is_waiting(connection, self.lane):
+            if pause:
                 return [], pause
         # Said beforehand, so that no other lane takes the pause that this begins for one that will last.
         self._drain.probing(1)
@@ -258,8 +266,8 @@ class LaneSender:
         if self._is_ending():
             return False
         if self._drain.patience is None:
-            self._drain.wake.wait(min(pause or POLL, POLL).total_seconds())
-            self._drain.wake.clear()
+            self.awake.wait((min(pause, POLL) or REST).total_seconds())
+            self.awake.clear()
             return True
         if not pause or (pause > self._drain.remaining() and not self._may_end_soon(pause)):
             return False

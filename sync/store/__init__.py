@@ -111,6 +111,15 @@ class Store:
             yield connection
 
     @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again.
+
+        Raises Unreachable and StoreBusy.
+        """
+        with _translated(self), self.engine.connect() as connection:
+            yield connection if self.on_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction that writes; commits at the end, or not at all. Raises Unreachable and StoreBusy."""
         with self.connected() as session, session.writing() as connection:

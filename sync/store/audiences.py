@@ -114,6 +114,16 @@ def computed(connection: Connection, id: int, at: datetime, version: int, basis:
     _COMPUTED.execute(connection, **values)
 
 
+def computed_in_vain(connection: Connection, seen: Stored, at: datetime, basis: str, slot: datetime) -> bool:
+    """Remember a run for a slot that found nothing new; False where somebody else has changed what the store knows meanwhile."""
+    values = {"instant": at, "version": seen.version, "seen": basis, "count": seen.members, "slot": slot}
+    return _COMPUTED_IN_VAIN.execute(connection, which=seen.id, **values, **_then(seen)).rowcount == 1
+
+
+def _then(seen: Stored) -> dict[str, Any]:
+    return {f"then_{name}": getattr(seen, name) for name in _CHANGING}
+
+
 def count_members(connection: Connection, id: int, members: int) -> None:
     """Remember how many are in, or have a value."""
     connection.execute(update(audiences).where(audiences.c.id == id).values(members=members))
@@ -132,7 +142,7 @@ def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
 # Executed in every run, so they are written once.
 _BY_KEY: Final = select(audiences).where(audiences.c.key == bindparam("key"))
 _LOCKED: Final = select(audiences).where(audiences.c.id == bindparam("id")).with_for_update()
-_COMPUTED: Final = Prepared(
+_REMEMBERED: Final = (
     update(audiences)
     .where(audiences.c.id == told("which", BigInteger()))
     .values(
@@ -142,6 +152,13 @@ _COMPUTED: Final = Prepared(
         members=told("count", Integer()),
         slot_at=func.coalesce(told("slot", Instant()), audiences.c.slot_at),
     )
+)
+_COMPUTED: Final = Prepared(_REMEMBERED)
+
+# Whatever changes a definition, or what a run must know of it, changes one of these.
+_CHANGING: Final = ("version", "updated_at", "computed_at", "computed_version", "slot_at", "members", "basis", "generation")
+_COMPUTED_IN_VAIN: Final = Prepared(
+    _REMEMBERED.where(*(audiences.c[name].is_not_distinct_from(told(f"then_{name}", audiences.c[name].type)) for name in _CHANGING))
 )
 
 

@@ -61,6 +61,8 @@ def _postgresql(url: URL, patience: float) -> Engine:
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=10,
+        # The one used last, which has our statements prepared.
+        pool_use_lifo=True,
         json_serializer=to_text,
         json_deserializer=decode,
         connect_args={"connect_timeout": round(patience), "application_name": "personas-sync"},

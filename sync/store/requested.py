@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
 from sync.store.dialect import upsert
+from sync.store.prepared import Prepared
 from sync.store.schema import audiences, requested_syncs
+from sync.store.types import from_micros
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,10 +35,16 @@ def ask(connection: Connection, audience_id: int, at: datetime) -> None:
 
 def waiting(connection: Connection) -> tuple[Requested, ...]:
     """Return what was asked for and not seen to, the oldest first."""
-    joined = requested_syncs.join(audiences, audiences.c.id == requested_syncs.c.audience_id)
-    columns = (requested_syncs.c.audience_id, audiences.c.key, requested_syncs.c.requested_at.label("at"))
-    statement = select(*columns).select_from(joined).order_by(requested_syncs.c.requested_at, audiences.c.key)
-    return tuple(Requested(**row._mapping) for row in connection.execute(statement))
+    rows = _WAITING.execute(connection)
+    return tuple(Requested(audience_id=row.audience_id, key=row.key, at=from_micros(row.requested_at)) for row in rows)
+
+
+# Asked in every second, so it is written once.
+_WAITING: Final = Prepared(
+    select(requested_syncs.c.audience_id, audiences.c.key, requested_syncs.c.requested_at)
+    .select_from(requested_syncs.join(audiences, audiences.c.id == requested_syncs.c.audience_id))
+    .order_by(requested_syncs.c.requested_at, audiences.c.key)
+)
 
 
 def done(connection: Connection, seen_to: Requested) -> None:

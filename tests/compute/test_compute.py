@@ -16,7 +16,7 @@ from sync.errors import InputError, NotFound
 from sync.membership import Outcome, Run
 from sync.store import Store, ledger
 from sync.store import calls as calls_of_store
-from sync.store.audiences import Stored
+from sync.store.audiences import Stored, by_key
 from sync.store.schema import audiences, changes, memberships, runs
 from tests.make import (
     after,
@@ -404,7 +404,7 @@ def test_an_audience_retired_before_it_was_ever_computed_can_begin_in_the_past(s
 def looked_at(store: Store, stored: Stored, instant: datetime) -> tuple[bool, int]:
     """Return whether everyone is looked at, and how many would change."""
     with store.reading() as connection:
-        seen = look(connection, stored.key, Wanted(at=instant), instant)
+        seen = look(connection, by_key(connection, stored.key), Wanted(at=instant), instant)
         return seen.is_whole, seen.found.changed
 
 
@@ -555,7 +555,6 @@ def test_a_slot_is_taken_by_the_run_that_was_made_for_it(store: Store) -> None:
 
 
 def again_by_key(store: Store) -> Stored:
-    from sync.store.audiences import by_key
 
     with store.reading() as connection:
         return by_key(connection, "buyers")

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select
@@ -26,6 +26,7 @@ from sync.errors import NotFound
 from sync.forget import forget
 from sync.json_value import Json, decode
 from sync.language import reading, tree
+from sync.language.depth import DEEPEST, depth
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reading import Event, Profile
 from sync.language.text import text_of
@@ -62,10 +63,11 @@ def definitions(draw: st.DrawFn) -> list[Definition]:
         stream=tree.Stream(event="A", filters=(), expires_after=None),
         of=tree.Property(path=("when",)),
     )
-    value = draw(strategies.computed_traits() | st.just(dated))
+    first, value = draw(strategies.audiences()), draw(strategies.computed_traits() | st.just(dated))
     third = reading_both(draw(strategies.audiences(depth=1)), draw(strategies.spans()))
+    assume(max(map(depth, (first, value, third))) <= DEEPEST)
     return [
-        definition("a", query=text_of(draw(strategies.audiences()))),
+        definition("a", query=text_of(first)),
         definition("c", kind=Kind.COMPUTED_TRAIT, query=text_of(value)),
         definition("b", query=text_of(third)),
     ]
@@ -150,7 +152,7 @@ class Machine(RuleBasedStateMachine):
             assert values == self.read(key, gone), (key, stored.definition.query)
             assert run.members == len(values)
             with self.store.reading() as connection:
-                whole = look(connection, key, Wanted(at=self.now, rebuild=True), self.now)
+                whole = look(connection, audiences.by_key(connection, key), Wanted(at=self.now, rebuild=True), self.now)
                 assert (whole.found.changed, whole.found.before) == (0, run.members)
 
     def recorded(self, key: str) -> dict[str, Json]:
