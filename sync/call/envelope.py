@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
-from sync.call.bounds import CALL_BYTES, check_bounds
+from sync.call.bounds import CALL_BYTES, check_bounds, surely_within_bounds
 from sync.call.instants import instant_or_none
 from sync.call.invalid import InvalidCall
 from sync.call.parsing import NO_DEFAULTS, Defaults, parse
@@ -125,6 +125,7 @@ def read(
                 sent_at=envelope.sent_at,
                 defaults=defaults,
                 message_id=message_id(index) if message_id else None,
+                is_bounded=surely_within_bounds(item),
             )
             calls.append(call)
         except InvalidCall as reason:

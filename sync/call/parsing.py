@@ -66,15 +66,18 @@ def parse(
     sent_at: datetime | None = None,
     defaults: Defaults = NO_DEFAULTS,
     message_id: str | None = None,
+    is_bounded: bool = False,
 ) -> Call:
     """Read one call. Raises InvalidCall, with the code and the message for its sender.
 
     `type` is what the route says, and wins; None takes the item's own. `sent_at` is the sender's clock at sending; None takes the
-    timestamp as it is. `message_id` is for a call that brings none; None makes a random one.
+    timestamp as it is. `message_id` is for a call that brings none; None makes a random one. `is_bounded` says that the bounds are
+    known to be kept (`sync.call.bounds`).
     """
     if not isinstance(item, dict):
         raise InvalidCall("call_not_object", "a call must be an object")
-    check_bounds(item)
+    if not is_bounded:
+        check_bounds(item)
     kind = type or _type(item)
     properties = _object(item, "traits" if kind in (CallType.IDENTIFY, CallType.GROUP) else "properties")
     user_id, anonymous_id, previous_id = _who(item, kind)

@@ -156,7 +156,8 @@ def _row(source: str, call: Call, profile_id: int, arrival: int) -> _Row:
     return _Row(
         call.message_id,
         source,
-        call.type.value,
+        # As `value`, which takes its time.
+        str(call.type),
         profile_id,
         call.event,
         to_micros(call.timestamp),
@@ -183,5 +184,5 @@ def _insert(connection: Connection, batch: Sequence[Call], rows: Sequence[_Row],
 def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime, *, replayed: bool = False) -> None:
     """Queue (call id, lane, subject) for forwarding, in the order given; what is replayed lets others go first."""
     same = (State.OWED.value, 0, to_micros(now), replayed)
-    values = [(call_id, lane.value, subject, *same) for call_id, lane, subject in rows]
+    values = [(call_id, str(lane), subject, *same) for call_id, lane, subject in rows]
     bulk.insert(connection, deliveries, ("call_id", "lane", "subject", "state", "attempts", "created_at", "replayed"), values)
