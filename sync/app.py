@@ -15,10 +15,11 @@ from sync.audience import Definition
 from sync.compute import traits_read
 from sync.definitions import InvalidDefinitions, fault_at, load, read
 from sync.errors import SettingsError
-from sync.moesif import Collector, Management
+from sync.lead import LEAD
+from sync.moesif import Collector, Limits, Management
 from sync.payload import Mapping
 from sync.purge import shortfall
-from sync.send import Desk, Sender
+from sync.send import LEASE, MARGIN, Desk, Sender
 from sync.send.known_types import KnownTypes
 from sync.send.pace import Paced
 from sync.settings import Settings
@@ -37,6 +38,25 @@ def system_clock() -> datetime:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Durations:
+    """How long what only one process may have is had, and therefore how long the others wait after one that died.
+
+    Each follows from the one above: a request must be over before another holder's begins. Raises ValueError where that is not so.
+    """
+
+    exchange: Limits = field(default_factory=Limits)
+    """What one request to Moesif may take."""
+    margin: timedelta = MARGIN
+    """In the last part of the right to send no request is begun."""
+    sending: timedelta = LEASE
+    leading: timedelta = LEAD
+
+    def __post_init__(self) -> None:
+        if not self.exchange.total < self.margin.total_seconds() < self.sending.total_seconds():
+            raise ValueError("a request must end within the margin, and the margin within the right to send")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class App:
     """A running whole. Nothing in it decides anything; it holds what the doors hand to the verbs."""
 
@@ -46,6 +66,7 @@ class App:
     mapping: Mapping
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     """Names this process where only one may do a thing."""
+    durations: Durations = field(default_factory=Durations)
 
     def definitions(self) -> tuple[Definition, ...]:
         """Read the definitions file. Raises InvalidDefinitions with every fault, and InputError where it cannot be read."""
@@ -55,7 +76,13 @@ class App:
     def sender(self) -> Iterator[Sender]:
         """Make the road to Moesif. Raises SettingsError where there is no key."""
         with self.collector() as collector:
-            yield Sender(desk=self._desk(collector), owner=self.owner, connections=self.settings.moesif_connections)
+            yield Sender(
+                desk=self._desk(collector),
+                owner=self.owner,
+                connections=self.settings.moesif_connections,
+                lease=self.durations.sending,
+                margin=self.durations.margin,
+            )
 
     @contextmanager
     def spooled(self) -> Iterator[tuple[Store, Spool | None]]:
@@ -85,6 +112,7 @@ class App:
             clock=self.clock,
             allow_plain_http=settings.allow_plain_http,
             authorities=settings.moesif_ca_file,
+            limits=self.durations.exchange,
         )
 
     def management(self) -> Management:

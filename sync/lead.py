@@ -36,11 +36,11 @@ class NotLeading(SyncError):
 class Lead:
     """One process's part in it. Only one thread asks for it and renews it; any may look whether it is held."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], duration: timedelta = LEAD) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime], duration: timedelta = LEAD, owner: str | None = None) -> None:
         self._store = store
         self._clock = clock
         self._duration = duration
-        self._owner = uuid.uuid4().hex
+        self._owner = owner or uuid.uuid4().hex
         self._lease: Lease | None = None
         self._renewed = 0.0
 

@@ -56,9 +56,13 @@ _WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), 
 class Scheduler:
     """Runs what is due, in threads of its own, from `start` to `stop`."""
 
-    def __init__(self, store: Store, clock: Clock, computed: Callable[[], None], lease: timedelta = LEAD) -> None:
-        """`computed` is called after every run that is recorded, since something may be owed now."""
-        self.lead: Final = Lead(store, clock, lease)
+    def __init__(
+        self, store: Store, clock: Clock, computed: Callable[[], None], lease: timedelta = LEAD, owner: str | None = None
+    ) -> None:
+        """`computed` is called after every run that is recorded, since something may be owed now; `owner` names this process."""
+        self.lead: Final = Lead(store, clock, lease, owner)
+        # A heartbeat renews the lease, too.
+        self._beat_every = min(BEAT, lease / 3)
         self._store = store
         self._clock = clock
         self._computed = computed
@@ -80,7 +84,7 @@ class Scheduler:
         """Begin, with everything that became due while nobody ran; or stand by where another scheduler leads."""
         self._seek()
         self.rebuild()
-        seconds = BEAT.total_seconds()
+        seconds = self._beat_every.total_seconds()
         self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
         self.every(LOOK, self._look_for_requests)
         self._apscheduler.add_job(self._stand_by, "interval", seconds=STAND_BY.total_seconds(), executor="heart", id=_STAND_BY)

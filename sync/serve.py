@@ -212,7 +212,7 @@ def _figures(app: App) -> Figures:
 @contextmanager
 def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator[None]:
     """Compute and send in threads of their own."""
-    scheduler = Scheduler(app.store, app.clock, wake.set)
+    scheduler = Scheduler(app.store, app.clock, wake.set, app.durations.leading, app.owner)
     scheduler.every(LOOK_AT_FILE, _file_watcher(app, scheduler))
     with ExitStack() as stack:
         threads = [threading.Thread(target=watch, args=(scheduler.silence, stop), name="watchdog")]

@@ -35,12 +35,12 @@ from sync.errors import SyncError, Unreachable
 from sync.send.drain import Drain
 from sync.send.lane import POLL, LaneSender
 from sync.send.parcels import Desk, Destination
-from sync.send.right import LEASE, SENDING, WORKER, Holder, Right, fair_share, names
+from sync.send.right import LEASE, MARGIN, SENDING, WORKER, Holder, Right, fair_share, names
 from sync.store import audiences, debts, leases, queue
 
 log = logging.getLogger(__name__)
 
-__all__ = ["LEASE", "SENDING", "Desk", "Destination", "Drain", "Sender"]
+__all__ = ["LEASE", "MARGIN", "SENDING", "Desk", "Destination", "Drain", "Sender"]
 
 DIED: Final = "the sender stopped before the answer came"
 
@@ -53,6 +53,8 @@ class Sender:
     owner: str
     connections: int = 4
     lease: timedelta = LEASE
+    margin: timedelta = MARGIN
+    """In the last part of a lease, so long, no request is begun."""
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
         """Send whatever becomes due until told to stop; then finish what is on its way."""
@@ -120,7 +122,7 @@ class Sender:
     @contextmanager
     def _holding(self, *, worker: bool) -> Iterator[Right | None]:
         """Hold the right to send about as many shares as are free and fair, or None where others have them all."""
-        holder = Holder(store=self.desk.store, owner=self.owner, clock=self.desk.clock, duration=self.lease)
+        holder = Holder(store=self.desk.store, owner=self.owner, clock=self.desk.clock, duration=self.lease, margin=self.margin)
         started = time.monotonic()
         with self.desk.store.writing() as connection:
             right = self._taken(connection, holder, started, worker=worker)

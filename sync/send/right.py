@@ -48,13 +48,15 @@ class Holder:
     owner: str
     clock: Callable[[], datetime]
     duration: timedelta = LEASE
+    margin: timedelta = MARGIN
 
 
 class Right:
     """The right to send about some shares, while it is renewed.
 
     A holder trusts it by its own monotonic clock, counted from before it asked. It is lost as a whole: a process that was too slow
-    for one lease was too slow for all.
+    for one lease was too slow for all. And for good, although its leases may still be renewed: a lane that has seen it end has
+    ended, and is begun again only together with the others.
     """
 
     def __init__(self, holder: Holder, held: Sequence[Lease], started: float, *, worker: bool) -> None:
@@ -62,6 +64,7 @@ class Right:
         self._leases = held
         self._worker = worker
         self._renewed = started
+        self._lost = False
         self._all = len(names(holder.store))
         self.is_to_be_shared = False
         """Another process has come, or one has gone: what is on the way is to be finished, and the rights taken anew."""
@@ -79,7 +82,9 @@ class Right:
 
     @property
     def holds(self) -> bool:
-        return time.monotonic() - self._renewed < (self._holder.duration - MARGIN).total_seconds()
+        if time.monotonic() - self._renewed >= (self._holder.duration - self._holder.margin).total_seconds():
+            self._lost = True
+        return not self._lost
 
     def renew_when_due(self) -> None:
         """Renew it after a tenth of its time; a store that is away is asked again, until the time is up."""
@@ -90,7 +95,7 @@ class Right:
             with self._holder.store.writing() as connection:
                 held = leases.renew(connection, self._leases, self._holder.clock(), self._holder.duration)
                 if self._worker:
-                    self.is_to_be_shared = self._is_unfair(connection)
+                    self.is_to_be_shared = self.is_to_be_shared or self._is_unfair(connection)
         except Unreachable as error:
             log.warning("cannot renew the right to send: %s", error)
             time.sleep(0.5)

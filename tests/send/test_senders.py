@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from sync.app import Durations
 from sync.delivery import Accepted, Lane, Later, Outcome
 from sync.errors import Unreachable
 from sync.membership import Outcome as RunOutcome
+from sync.moesif import Limits
 from sync.send import LEASE, SENDING, Sender
 from sync.send.parcels import Busy
-from sync.send.right import MARGIN, names
+from sync.send.right import MARGIN, WORKER, Holder, Right, fair_share, names
 from sync.standin import StandIn
 from sync.store import Store, leases, ledger, queue
 from tests.make import after, audience, identify, keep, people, record, run_of, track
@@ -61,6 +64,13 @@ def test_a_lease_outlasts_every_request_that_is_begun_under_it() -> None:
 
     assert longest_request < MARGIN
     assert LEASE - MARGIN > LEASE / 10 * 2
+    assert Durations() == Durations(exchange=Limits(total=30), margin=MARGIN, sending=LEASE)
+
+
+@pytest.mark.parametrize("wrong", [{"exchange": Limits(total=31)}, {"margin": LEASE}], ids=["the request", "the margin"])
+def test_a_process_cannot_be_built_whose_requests_could_outlast_its_right(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must end within"):
+        Durations(**wrong)
 
 
 def test_what_a_dead_sender_had_on_the_way_is_sent_again_once_its_lease_has_run_out(owing: Store, road, standin: StandIn) -> None:
@@ -195,6 +205,37 @@ def test_a_sender_whose_time_is_up_begins_no_further_request(store: Store, fake_
     assert 1 <= len(told.posts) <= 6
     assert sum(states(store).values()) == 60 - len(told.users)
     assert "sending" not in {state for _, state in states(store)}
+
+
+@pytest.fixture
+def right(road) -> Right:
+    """A right that trusts itself for three tenths of a second."""
+    second = timedelta(seconds=1)
+    holder = Holder(store=road.store, owner="one", clock=road.clock, duration=second, margin=0.7 * second)
+    with road.store.writing() as connection:
+        fair_share(connection, holder)
+        held = leases.take_some(connection, names(road.store), "one", road.clock(), holder.duration, 99)
+    return Right(holder, held, time.monotonic(), worker=True)
+
+
+def test_a_right_that_some_lane_has_seen_end_is_over_for_all_although_it_could_be_renewed(right: Right, road) -> None:
+    time.sleep(0.35)
+    seen = right.holds
+    right.renew_when_due()
+    with road.store.reading() as connection:
+        could_be_renewed = right.check(connection)
+
+    assert (seen, could_be_renewed, right.holds) == (False, True, False)
+
+
+def test_a_right_that_is_to_be_shared_stays_so_until_it_is_taken_anew(right: Right, road) -> None:
+    for work in (lambda it: leases.present(it, WORKER, "two", road.clock(), LEASE), lambda it: leases.leave(it, WORKER, "two")):
+        with road.store.writing() as connection:
+            work(connection)
+        time.sleep(0.15)
+        right.renew_when_due()
+
+    assert right.is_to_be_shared == (not road.store.on_sqlite)
 
 
 def test_two_senders_at_once_send_everything_once(store: Store, fake_road, told) -> None:
