@@ -3,6 +3,8 @@
 python -m tests.night --times 1000 --database sqlite                 # kill the service at random moments
 python -m tests.night --times 1000 --database postgresql --seed 7
 python -m tests.night spool --times 200 --database postgresql        # kill the door while it spools and while it drains
+python -m tests.night workers --times 100 --database postgresql      # kill one of several workers
+python -m tests.night stopped --times 20 --database postgresql       # stop three of four workers past their rights
 python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
 python -m tests.night soak --times 120 --database sqlite             # everything but kills, for two hours; memory has to stay flat
 """
@@ -24,6 +26,7 @@ from tests.crash.life import KEY, Folder
 from tests.faults.kills import kill_while_spooling, restart_often
 from tests.faults.places import File, Place, emptied, postgresql
 from tests.faults.soak import is_flat, soak
+from tests.faults.workers import kill_workers, stop_workers
 
 AT_A_TIME: Final = 50
 """Repetitions in one store; after so many everything is held to the oracle, and the next ones begin anew."""
@@ -54,7 +57,22 @@ def soaked(folder: Folder, place: Place, store: Store, standin: StandIn, minutes
     return found
 
 
-LOOPS: Final[dict[str, Loop]] = {"service": service, "spool": spool, "restarts": restarts, "soak": soaked}
+def workers(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:
+    return kill_workers(folder, store, standin, times, seed)
+
+
+def stopped(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:
+    return stop_workers(folder, store, standin, times, seed)
+
+
+LOOPS: Final[dict[str, Loop]] = {
+    "service": service,
+    "spool": spool,
+    "workers": workers,
+    "stopped": stopped,
+    "restarts": restarts,
+    "soak": soaked,
+}
 AT_ONCE: Final = ("soak",)
 """Which are one whole, however long."""
 
@@ -103,7 +121,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=1000, help="how many times; of a soak, how many minutes")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    if wanted.loop in ("workers", "stopped") and wanted.database == "sqlite":
+        parser.error("several workers need --database postgresql: SQLite is served by one process")
+    return wanted
 
 
 def _standin() -> StandIn:

@@ -28,6 +28,9 @@ RACES: Final = frozenset({"40001", "40P01"})
 MENDED_BY_OPERATORS: Final = frozenset({"25006", "42501", "42703", "42P01"})
 """PostgreSQL's codes for what it refuses whoever asks: a server that may only be read, rights, and another schema than ours."""
 
+ENDED: Final = frozenset({"25P03"})
+"""PostgreSQL's code for a transaction that it ended because nothing was said in it: this process had been stopped."""
+
 Result = TypeVar("Result")
 
 
@@ -165,7 +168,7 @@ def _translated(store: Store) -> Iterator[None]:
         raise _explained(store.name, error) from error
     except DatabaseError as error:
         # What has no kind of its own: SQLite's "file is not a database", and a file that is damaged.
-        if type(error) is not DatabaseError and _sqlstate(error) not in MENDED_BY_OPERATORS:
+        if type(error) is not DatabaseError and _sqlstate(error) not in MENDED_BY_OPERATORS | ENDED:
             raise
         raise _explained(store.name, error) from error
 

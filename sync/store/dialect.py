@@ -113,6 +113,12 @@ def analyze(connection: Connection, table: Table, rows: int) -> None:
         connection.exec_driver_sql(f"ANALYZE {table.name}")
 
 
+def in_no_hurry(connection: Connection) -> None:
+    """Let PostgreSQL wait in this transaction for somebody who reads what it gives, page by page, as slowly as they like."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
 def without_jit(connection: Connection) -> None:
     """Let PostgreSQL not compile this transaction's statements: with a million users that took a tenth longer than it saved."""
     if connection.dialect.name == "postgresql":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Final
@@ -25,6 +26,10 @@ from sync.store.types import to_text
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for another process to let go of a SQLite file, and anybody for a connection to PostgreSQL."""
+
+IDLE_SECONDS: Final = 30
+"""How long a process may be silent in the middle of a transaction on PostgreSQL: one that was stopped there must not keep its locks
+for longer than a lease lasts."""
 
 WAL_BYTES: Final = 64 * 1024 * 1024
 """To which the write-ahead log of a SQLite file is cut when whoever read for long, and made it grow, has ended."""
@@ -67,9 +72,22 @@ def _postgresql(url: URL, patience: float) -> Engine:
         json_deserializer=decode,
         connect_args={"connect_timeout": round(patience), "application_name": "personas-sync"},
     )
+    told = {"idle_in_transaction_session_timeout": IDLE_SECONDS * 1000}
     if patience < BUSY_SECONDS:
+        told["lock_timeout"] = round(patience * 1000)
         _hurry(engine, round(patience * 1000))
+    _tell(engine, told)
     return engine
+
+
+def _tell(engine: Engine, settings: Mapping[str, int]) -> None:
+    """Say some settings to the server whenever a connection is made."""
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        # Not among the options of the connection: a pooler between would refuse those.
+        connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+        connection.commit()
 
 
 def _leave_connections_behind() -> None:
@@ -85,17 +103,11 @@ if hasattr(os, "register_at_fork"):  # Not where no process is forked: Windows.
 
 
 def _hurry(engine: Engine, milliseconds: int) -> None:
-    """Let no connection wait longer than that for a lock, or for a server that has fallen silent."""
+    """Let no connection wait longer than that for a server that has fallen silent."""
 
     @event.listens_for(engine, "do_connect")
     def connecting(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
         options["tcp_user_timeout"] = milliseconds
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
-        # Not among the options of the connection: a pooler between would refuse those.
-        connection.execute(f"SET lock_timeout = {milliseconds}")
-        connection.commit()
 
 
 def _sqlite(url: URL, patience: float) -> Engine:

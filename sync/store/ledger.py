@@ -33,7 +33,7 @@ from sync.delivery import State
 from sync.membership import IN
 from sync.store import dates, ledger_claims, prepared, runs
 from sync.store.audiences import Stored
-from sync.store.dialect import upsert
+from sync.store.dialect import in_no_hurry, upsert
 from sync.store.difference import Difference, present
 from sync.store.prepared import Prepared
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
@@ -202,6 +202,7 @@ def members(connection: Connection, audience: Stored, after: int, limit: int) ->
 
 def members_at(connection: Connection, audience: Stored, at: datetime) -> Iterator[tuple[str, datetime, str]]:
     """Yield (user id, since, value) of those who were in at an instant, in the order of profile ids; from the changes alone."""
+    in_no_hurry(connection)
     latest = (
         select(changes.c.profile_id, func.max(changes.c.id).label("id"))
         .where(changes.c.audience_id == audience.id, changes.c.at <= at)

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import faulthandler
 import itertools
+import logging
 import os
 import signal
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
+from sync.app import Durations, opened
 from sync.cli import main
+from sync.cli.logs import log_to_stderr
+from sync.cli.output import note
+from sync.serve import Part, serve
+from sync.settings import from_folder
 
 
 def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path) -> None:
@@ -33,8 +41,42 @@ def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str]
     main(arguments)
 
 
-def die_at(step: int) -> None:
-    """Let the process kill itself at its n-th step from now on.
+def work(folder: Path, environ: Mapping[str, str], durations: Durations, stops_at: int | None, stops_with: int | None) -> None:
+    """Do what `serve --only worker` does, with rights that end soon; stop as if a hypervisor had stopped the machine.
+
+    It stops at its n-th step once it works, or with what its n-th claim gave it in hand.
+    """
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    _say_in(folder / "log")
+    settings = from_folder(os.environ, folder)
+    log_to_stderr(logging.INFO, settings.log_format)
+    with opened(settings) as app:
+        if not app.store.on_sqlite:
+            _end_idle_transactions(app.store.engine, durations)
+
+        def ready(line: str) -> None:
+            note(line)
+            if stops_at is not None:
+                die_at(stops_at, signal.SIGSTOP)
+            if stops_with is not None:
+                _stop_with_claim(stops_with)
+
+        serve(replace(app, durations=durations), Part.WORKER, ready)
+
+
+def _end_idle_transactions(engine: Engine, durations: Durations) -> None:
+    """Let the locks of one that was stopped within a transaction go as soon as its rights do."""
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{durations.leading.total_seconds():.0f}s'")
+        connection.commit()
+
+
+def die_at(step: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Let the process kill itself at its n-th step from now on, or do something else to itself.
 
     A step is what a database's transactions are made of: before and after a statement, before a commit, and before the connection
     goes back, which is after the commit.
@@ -43,9 +85,27 @@ def die_at(step: int) -> None:
 
     def taken(*_: Any, **__: Any) -> None:
         if next(count) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), how)
 
     _at_each_step(taken)
+
+
+def _stop_with_claim(number: int) -> None:
+    """Let the process stop once its n-th claim that took anything has been committed, and nothing of it been sent."""
+    count, here = itertools.count(1), threading.local()
+
+    def executed(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(("UPDATE deliveries", "UPDATE memberships")) and "attempts + " in statement and cursor.rowcount:
+            here.has_claimed = True
+
+    def returned(*_: Any) -> None:
+        if getattr(here, "has_claimed", False):
+            here.has_claimed = False
+            if next(count) == number:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    event.listen(Engine, "after_cursor_execute", executed)
+    event.listen(Pool, "checkin", returned)
 
 
 def _count(steps: Path) -> None:

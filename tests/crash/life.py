@@ -6,16 +6,27 @@ import multiprocessing
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+from sync.app import Durations
+from sync.moesif import Limits
 from tests.crash import inside
 
 _fork = multiprocessing.get_context("forkserver")
 _fork.set_forkserver_preload(["tests.crash.inside", "uvicorn.protocols.http.h11_impl", "psycopg", "sync.serve", "sync.importing"])
 
 KEY = "app-1"
+
+SOON: Final = Durations(
+    exchange=Limits(connect=0.5, read=1.0, total=1.5),
+    margin=timedelta(seconds=2),
+    sending=timedelta(seconds=4),
+    leading=timedelta(seconds=3),
+)
+"""Rights that others can take over after seconds, where one must not wait for that."""
 
 DEFINITIONS = """\
 defaults: {every: 1 second, guard: off}
@@ -78,6 +89,16 @@ class Folder:
             time.sleep(0.01)
         return Service(process, new.partition(" listens on ")[2].partition("\n")[0])
 
+    def work(self, stops_at: int | None = None, stops_with: int | None = None) -> Service:
+        """Start a worker, several of which share what there is to do, and return once it works."""
+        said = len(self.log())
+        given = (self.path, self._surroundings(), SOON, stops_at, stops_with)
+        process = self._started(_fork.Process(target=inside.work, args=given, daemon=True))
+        while "personas-sync works" not in self.log()[said:]:
+            assert process.is_alive(), f"it did not start, {process.exitcode}: {self.log()[said:]}"
+            time.sleep(0.01)
+        return Service(process, "")
+
     def run(self, *arguments: str, dies_at: int | None = None) -> int | None:
         """Run a command to its end, or to its death at a step, and return its exit code."""
         process = self._process(arguments, dies_at)
@@ -103,7 +124,9 @@ class Folder:
 
     def _process(self, arguments: tuple[str, ...], dies_at: int | None) -> ForkServerProcess:
         given = (arguments, self.path, self._surroundings(), dies_at, self.path / "steps")
-        process = _fork.Process(target=inside.command, args=given, daemon=True)
+        return self._started(_fork.Process(target=inside.command, args=given, daemon=True))
+
+    def _started(self, process: ForkServerProcess) -> ForkServerProcess:
         process.start()
         self.processes.append(process)
         return process

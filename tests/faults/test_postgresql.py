@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import Connection, event, func, select, text
 
 from sync.errors import Unreachable
+from sync.send import LEASE
 from sync.spool import look
 from sync.store import Store
 from sync.store import schema as t
+from sync.store.dialect import in_no_hurry
 from tests.crash import oracle
 from tests.crash.life import Folder
 from tests.faults.kills import restart_often
@@ -137,3 +139,27 @@ def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(stor
             done.result()
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.calls)) == 2000
+
+
+def test_a_process_that_falls_silent_within_a_transaction_loses_its_locks_before_any_lease_ends(store: Store) -> None:
+    setting = text("SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'")
+
+    def allowed(connection: Connection) -> int:
+        return int(connection.scalar(setting)) // 1000
+
+    with store.writing() as connection:
+        assert 0 < allowed(connection) < LEASE.total_seconds()
+    with store.hurried(2) as hurried, hurried.writing() as connection:
+        assert 0 < allowed(connection) < LEASE.total_seconds()
+    with store.reading() as connection:
+        in_no_hurry(connection)
+        assert allowed(connection) == 0
+
+
+def test_a_transaction_that_the_server_ended_is_a_store_that_was_away(store: Store) -> None:
+    with pytest.raises(Unreachable, match="idle-in-transaction"), store.writing() as connection:
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 20")
+        time.sleep(0.2)
+
+    with store.writing() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
