@@ -37,8 +37,9 @@ def new_ids(connection: Connection, table: Table, number: int) -> Sequence[int]:
     if connection.dialect.name == "sqlite":
         last = _last(table).execute(connection).scalar_one() or 0
         return range(last + 1, last + 1 + number)
-    found: list[int] = _following(table).execute(connection, number=number).scalar_one()
-    return found
+    found: list[int] | None = _following(table).execute(connection, number=number).scalar_one()
+    # Of no rows there is no array.
+    return found or ()
 
 
 @lru_cache
