@@ -6,6 +6,7 @@ python -m tests.night spool --times 200 --database postgresql        # kill the 
 python -m tests.night workers --times 100 --database postgresql      # kill one of several workers
 python -m tests.night stopped --times 20 --database postgresql       # stop three of four workers past their rights
 python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
+python -m tests.night upgrade --times 1000000 --database postgresql  # upgrade so many rows: killed often, then under traffic
 python -m tests.night soak --times 120 --database sqlite             # everything but kills, for two hours; memory has to stay flat
 """
 
@@ -26,11 +27,14 @@ from tests.crash.life import KEY, Folder
 from tests.faults.kills import kill_while_spooling, restart_often
 from tests.faults.places import File, Place, emptied, postgresql
 from tests.faults.soak import is_flat, soak
+from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, upgrade_under_traffic
 from tests.faults.workers import kill_workers, stop_workers
 
 AT_A_TIME: Final = 50
 """Repetitions in one store; after so many everything is held to the oracle, and the next ones begin anew."""
 BETWEEN_RESTARTS: Final = 5.0
+MOST_WAITING: Final = 5.0
+"""Seconds that a call may take while the store is upgraded."""
 
 Loop = Callable[[Folder, Place, Store, StandIn, int, int], object]
 """Does something to a folder with a store so many times, by a seed, and returns what there is to say about it."""
@@ -57,6 +61,15 @@ def soaked(folder: Folder, place: Place, store: Store, standin: StandIn, minutes
     return found
 
 
+def upgrade(folder: Folder, _place: Place, store: Store, _standin: StandIn, rows: int, seed: int) -> object:
+    before = fill(store, rows)
+    killed = kill_while_upgrading(folder, store, seed)
+    assert numbers_of(store) == before
+    done = upgrade_under_traffic(folder, store)
+    assert done.slowest < MOST_WAITING, done
+    return f"{before} rows (profiles, calls, deliveries), killed {killed} times; {done}"
+
+
 def workers(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:
     return kill_workers(folder, store, standin, times, seed)
 
@@ -71,9 +84,10 @@ LOOPS: Final[dict[str, Loop]] = {
     "workers": workers,
     "stopped": stopped,
     "restarts": restarts,
+    "upgrade": upgrade,
     "soak": soaked,
 }
-AT_ONCE: Final = ("soak",)
+AT_ONCE: Final = ("soak", "upgrade")
 """Which are one whole, however long."""
 
 
@@ -118,7 +132,7 @@ def _place(database: str) -> Iterator[Place]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.night", description="Do harm to the program again and again.")
     parser.add_argument("loop", choices=LOOPS, nargs="?", default="service")
-    parser.add_argument("--times", type=int, default=1000, help="how many times; of a soak, how many minutes")
+    parser.add_argument("--times", type=int, default=1000, help="how many times; of a soak minutes, of an upgrade rows")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()

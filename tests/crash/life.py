@@ -99,10 +99,10 @@ class Folder:
             time.sleep(0.01)
         return Service(process, "")
 
-    def run(self, *arguments: str, dies_at: int | None = None) -> int | None:
+    def run(self, *arguments: str, dies_at: int | None = None, seconds: float = 60) -> int | None:
         """Run a command to its end, or to its death at a step, and return its exit code."""
         process = self._process(arguments, dies_at)
-        process.join(60)
+        process.join(seconds)
         return process.exitcode
 
     def start(self, *arguments: str, dies_at: int = 0) -> ForkServerProcess:

@@ -109,7 +109,11 @@ def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(folder: Fol
         let_leases_end(store, standin)
         arrive(store, f"then-{step}")
     assert folder.run("sync") == 0
+    moesif_is_as_the_ledger(store, standin)
 
+
+def moesif_is_as_the_ledger(store: Store, standin: StandIn) -> None:
+    """Nothing is owed, and Moesif has what the ledger has, and each action once."""
     held, users = oracle.ledger(store), standin.users()
     assert held == {user: {key: told(users, user, key) for key in row} for user, row in held.items()}
     assert len(standin.actions()) == numbers(store, t.calls) // 2

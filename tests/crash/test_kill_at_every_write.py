@@ -25,7 +25,7 @@ from sync.store import schema as t
 from tests.crash import oracle
 from tests.crash.kills import let_leases_end
 from tests.crash.life import Folder
-from tests.crash.test_kill_at_every_step import arrive, numbers, order, told
+from tests.crash.test_kill_at_every_step import arrive, moesif_is_as_the_ledger, numbers, order
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace"),
@@ -94,10 +94,4 @@ def test_a_sync_that_dies_at_any_write_ends_with_moesif_as_the_ledger(
         arrive(store, f"then-{number}")
     assert died
     assert folder.run("sync") == 0
-
-    held, users = oracle.ledger(store), standin.users()
-    assert held == {user: {key: told(users, user, key) for key in row} for user, row in held.items()}
-    assert len(standin.actions()) == numbers(store, t.calls) // 2
-    assert oracle.nothing_is_queued(store)
-    oracle.runs_balance(store)
-    oracle.nothing_newer_was_overtaken(standin.history())
+    moesif_is_as_the_ledger(store, standin)

@@ -1,0 +1,123 @@
+"""Upgrades of a store with many rows: killed without warning, again and again, and under traffic (row 42).
+
+Used by a test with a few thousand rows, and by `python -m tests.night upgrade` with as many as you like.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import func, select, text
+
+from sync.store import Store, migrate
+from sync.store import schema as t
+from tests.crash.kills import wait_until
+from tests.crash.life import Folder
+from tests.make import keep, track
+
+TABLES = (t.profiles, t.calls, t.deliveries)
+AT_A_TIME = 1000
+FIRST_LIFE = 0.1
+"""Seconds until the first kill; each one after it comes half as late again, so that all parts of a long migration are met."""
+BEFORE = "0002"
+"""With that one it began; each migration since has to let calls come in."""
+CALL = """\
+INSERT INTO calls (message_id, source, type, profile_id, event, timestamp, received_at, properties, context, integrations)
+VALUES (:id, 'web', 'track', :profile, 'Order Completed', 0, 0, '{}', '{}', '{}') RETURNING id"""
+DELIVERY = """\
+INSERT INTO deliveries (call_id, lane, subject, state, attempts, created_at) VALUES (:call, 'actions', '', 'owed', 0, 0)"""
+
+
+def fill(store: Store, rows: int) -> list[int]:
+    """Take in so many calls, each with a date and something to forward; return how much is in which table."""
+    for first in range(0, rows, AT_A_TIME):
+        numbers = range(first, min(first + AT_A_TIME, rows))
+        calls = (track(f"user-{n % (rows // 4)}", message_id=f"before-{n}", properties={"when": "2026-03-04"}) for n in numbers)
+        keep(store, *calls, forward=True)
+    return numbers_of(store)
+
+
+def numbers_of(store: Store) -> list[int]:
+    with store.reading() as connection:
+        return [int(connection.scalar(select(func.count()).select_from(table)) or 0) for table in TABLES]
+
+
+def kill_while_upgrading(folder: Folder, store: Store, seed: int) -> int:
+    """Kill an upgrade from the first schema at later and later moments, until one lives to its end; return how often."""
+    migrate.downgrade(store.engine, "0001")
+    dice, life, killed = random.Random(seed), FIRST_LIFE, 0
+    while True:
+        process = folder.start("db", "upgrade")
+        process.join(life * (1 + dice.random()))
+        if not process.is_alive():
+            break
+        process.kill()
+        process.join()
+        killed += 1
+        life *= 1.5
+        with store.reading() as connection:
+            assert migrate.revision(connection) in ("0001", migrate.head())
+    assert process.exitcode == 0, folder.log()[-2000:]
+    store.require_current_schema()
+    return killed
+
+
+@dataclass(frozen=True)
+class UnderTraffic:
+    """How an upgrade went while another release took calls in."""
+
+    seconds: float
+    slowest: float
+    """Of the other release's transactions."""
+    taken: int
+
+    def __str__(self) -> str:
+        return f"upgraded in {self.seconds:.1f} s while {self.taken} calls were taken in, the slowest in {self.slowest:.2f} s"
+
+
+def upgrade_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
+    """Upgrade while another release goes on taking calls in; each of them has to be there."""
+    before = numbers_of(store)[1]
+    migrate.downgrade(store.engine, BEFORE)
+    with OtherRelease(store) as other:
+        wait_until(lambda: other.taken > 20, "nothing was taken")
+        began = time.monotonic()
+        assert folder.run("db", "upgrade", seconds=600) == 0, folder.log()[-2000:]
+        seconds, taken = time.monotonic() - began, other.taken
+        wait_until(lambda: other.taken > taken + 20, "nothing more was taken")
+    store.require_current_schema()
+    assert numbers_of(store)[1] == before + other.taken
+    return UnderTraffic(seconds, other.slowest, other.taken)
+
+
+@dataclass
+class OtherRelease:
+    """Writes calls as the first release did, whose columns every later schema has; remembers how long the slowest one took."""
+
+    store: Store
+    taken: int = 0
+    slowest: float = 0.0
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._take)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _take(self) -> None:
+        while not self._stop.wait(0.01):
+            began = time.monotonic()
+            with self.store.writing() as connection:
+                profile = connection.execute(text("SELECT max(id) FROM profiles")).scalar_one()
+                call = connection.execute(text(CALL), {"id": f"other-{self.taken}", "profile": profile}).scalar_one()
+                connection.execute(text(DELIVERY), {"call": call})
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.taken += 1
