@@ -20,7 +20,8 @@ from sqlalchemy import BigInteger, Connection, Integer, Select, Text, func, lite
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
-from sync.store.dialect import among, in_shares
+from sync.store.dialect import in_shares
+from sync.store.listed import among
 from sync.store.prepared import Prepared, told
 from sync.store.queue import with_calls
 from sync.store.schema import REPLAYED, deliveries
@@ -123,9 +124,9 @@ def claim(
 
 def _taken(connection: Connection, wanted: Wanted, ids: Sequence[int], doubtful: AbstractSet[int]) -> list[Delivery]:
     d = deliveries.c
-    taken = update(deliveries).where(among(connection, d.id, ids), d.state.in_(_DUE))
+    taken = update(deliveries).where(among(d.id, ids), d.state.in_(_DUE))
     taken_ids = list(connection.scalars(taken.values(state=State.SENDING.value, attempts=d.attempts + 1).returning(d.id)))
-    found = connection.execute(with_calls().where(among(connection, d.id, taken_ids)).order_by(d.id)).all()
+    found = connection.execute(with_calls().where(among(d.id, taken_ids)).order_by(d.id)).all()
     return [
         Delivery(
             id=row.delivery_id,
@@ -186,7 +187,7 @@ def _as_doubtful(connection: Connection, wanted: Wanted, subjects: set[str]) -> 
     if not named:
         return set()
     d = deliveries.c
-    theirs = (d.lane == wanted.lane.value, d.state == State.UNKNOWN.value, among(connection, d.subject, named))
+    theirs = (d.lane == wanted.lane.value, d.state == State.UNKNOWN.value, among(d.subject, named))
     return set(connection.scalars(select(d.id).where(*theirs)))
 
 
@@ -243,7 +244,7 @@ def _ahead(connection: Connection, lane: Lane, subjects: Sequence[str], most: in
     """Return the first few of what is replayed of each of some subjects."""
     d = deliveries.c
     place = func.row_number().over(partition_by=d.subject, order_by=d.id).label("place")
-    theirs = (d.lane == lane.value, d.state == State.OWED.value, among(connection, d.subject, subjects), REPLAYED)
+    theirs = (d.lane == lane.value, d.state == State.OWED.value, among(d.subject, subjects), REPLAYED)
     numbered = select(d.subject, d.id, place).where(*theirs).subquery()
     found: dict[str, list[int]] = {}
     for subject, id in connection.execute(

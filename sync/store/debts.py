@@ -18,10 +18,10 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and
 from sync.delivery import State
 from sync.store import ledger_claims, runs
 from sync.store.claims import Wanted
-from sync.store.dialect import among, in_shares
+from sync.store.dialect import in_shares
 from sync.store.leases import Lease
 from sync.store.ledger_claims import CLAIMS, Claim, Same
-from sync.store.listed import IDS, one_of, values
+from sync.store.listed import IDS, among, one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
 
@@ -108,7 +108,7 @@ def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
 
 def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: Collection[str]) -> list[int]:
     """Return the profiles that are not one of the given users'."""
-    theirs = select(profiles.c.id).where(among(connection, profiles.c.user_id, user_ids))
+    theirs = select(profiles.c.id).where(among(profiles.c.user_id, user_ids))
     left_out = set(connection.scalars(theirs))
     return [id for id in profile_ids if id not in left_out]
 

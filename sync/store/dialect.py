@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Column,
     ColumnElement,
@@ -14,17 +12,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    any_,
-    bindparam,
     delete,
     func,
-    select,
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
-
-from sync.json_value import encode
 
 WORTH_ANALYZING: Final = 100
 WORTH_TRUNCATING: Final = 10_000
@@ -49,17 +42,6 @@ def in_shares(database: Connection | str, subject: ColumnElement[str], shares: f
     if shares is None or _name(database) == "sqlite":
         return true()
     return (func.hashtext(subject).op("&")(SHARES - 1)).in_(sorted(shares))
-
-
-def among(connection: Connection, column: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[bool]:
-    """Return whether a column is one of many values, which are bound as one.
-
-    In an ordinary IN each is a parameter, and writing a thousand of them into the statement costs more than the look-up.
-    """
-    if connection.dialect.name == "postgresql":
-        return column == any_(bindparam(None, list(values), type_=ARRAY(column.type), unique=True))
-    listed = func.json_each(encode([*values])).table_valued("value")
-    return column.in_(select(listed.c.value))
 
 
 def _scratch(name: str) -> Table:

@@ -10,7 +10,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, or_, select
 
 from sync.delivery import Lane
-from sync.store.dialect import among, upsert
+from sync.store.dialect import upsert
+from sync.store.listed import among
 from sync.store.schema import metadata_types
 
 
@@ -31,7 +32,7 @@ MOST: Final = 20_000
 def known(connection: Connection, lane: Lane, keys: Collection[str]) -> dict[str, str]:
     """Return the types of those keys that have one."""
     m = metadata_types.c
-    found = select(m.key, m.type).where(m.lane == lane.value, among(connection, m.key, keys))
+    found = select(m.key, m.type).where(m.lane == lane.value, among(m.key, keys))
     return dict(connection.execute(found).all())
 
 
@@ -65,7 +66,7 @@ def forget_naming(connection: Connection, ids: frozenset[str]) -> None:
     for lane in Lane:
         keys = connection.scalars(select(metadata_types.c.key).where(metadata_types.c.lane == lane.value))
         found = [key for key in keys if not ids.isdisjoint(key.split(".")) or any(f".{id}." in f".{key}." for id in dotted)]
-        gone = delete(metadata_types).where(metadata_types.c.lane == lane.value, among(connection, metadata_types.c.key, found))
+        gone = delete(metadata_types).where(metadata_types.c.lane == lane.value, among(metadata_types.c.key, found))
         connection.execute(gone)
 
 

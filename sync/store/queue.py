@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Text, delete, fun
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
-from sync.store.dialect import among, in_shares
+from sync.store.dialect import in_shares
+from sync.store.listed import among
 from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, deliveries
 
@@ -41,18 +42,18 @@ class Listed:
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
     """Forget what Moesif took. What was erased while it was on the way is left as it is, here and in `settle`."""
-    connection.execute(delete(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING)))
+    connection.execute(delete(deliveries).where(among(deliveries.c.id, ids), _in(State.SENDING)))
 
 
 def settle(connection: Connection, ids: Sequence[int], state: State, reason: str) -> None:
     """Put rows into a state: owed again, unknown, or rejected."""
-    on_the_way = update(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING))
+    on_the_way = update(deliveries).where(among(deliveries.c.id, ids), _in(State.SENDING))
     connection.execute(on_the_way.values(state=state.value, reason=reason))
 
 
 def put_back(connection: Connection, ids: Sequence[int], state: State = State.OWED) -> None:
     """Put what was claimed and never sent into the state in which it was: that was no attempt."""
-    claimed = update(deliveries).where(among(connection, deliveries.c.id, ids), _in(State.SENDING))
+    claimed = update(deliveries).where(among(deliveries.c.id, ids), _in(State.SENDING))
     connection.execute(claimed.values(state=state.value, attempts=deliveries.c.attempts - 1))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, Select, event, select
 
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
@@ -63,6 +64,27 @@ LISTED = {
         "audience_id=? AND profile_id=?",
     ),
 }
+
+
+def test_values_that_stand_in_the_statement_are_looked_for_as_those_that_are_told(store: Store) -> None:
+    keep(store, *(identify(f"user-{number}") for number in range(300)))
+    wanted = profiles.c.user_id
+    with store.writing() as connection:
+        connection.exec_driver_sql("ANALYZE")
+        found = connection.scalars(select(wanted).where(listed.among(wanted, ["user-7", "user-9", "no'one"]))).all()
+        by_id = connection.scalars(select(wanted).where(listed.among(profiles.c.id, [8]))).all()
+        nobody = connection.scalars(select(wanted).where(listed.among(wanted, []))).all()
+        plan = planned(connection, select(wanted).where(listed.among(wanted, ["user-7", "user-9"])))
+
+    assert (sorted(found), by_id, nobody) == (["user-7", "user-9"], ["user-7"], [])
+    assert "uq_profiles_user_id" in plan or "sqlite_autoindex_profiles_1 (user_id=?)" in plan, plan
+
+
+def planned(connection: Connection, statement: Select[Any]) -> str:
+    """Return the plan of a statement whose values stand in it."""
+    word = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    compiled = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
+    return "\n".join(str(row) for row in connection.exec_driver_sql(f"{word} {compiled}").all())
 
 
 @pytest.mark.parametrize(("statement", "place"), LISTED.values(), ids=LISTED.keys())
