@@ -24,11 +24,11 @@ def health(app: App, store: Store, spool: Spool | None) -> Health:
     usable = found["store"] == OK
     if spool is None:
         return _told(found, ready=usable and found["scheduler"] == OK)
-    lying = spool.lying
+    waiting = spool.lying.calls
     # What comes while anything lies there goes behind it, be the store back or not.
-    needed = bool(lying.calls) or not usable
-    takes = spool.can_take() if needed else True
-    return _told(found | {"spool": OK if takes else "full, or cannot be written"}, ready=takes, spooled_calls=lying.calls)
+    takes = spool.can_take() if waiting or not usable else True
+    state = "full, or cannot be written" if not takes else "calls wait in it" if waiting else OK
+    return _told(found | {"spool": state}, ready=takes, spooled_calls=waiting)
 
 
 def beats(app: App, store: Store) -> bool:

@@ -62,7 +62,7 @@ def test_with_a_spool_calls_come_here_while_the_store_is_away(operate: Callable[
     place = operate(SYNC_DATABASE_URL=away, SYNC_SPOOL=str(tmp_path / "spool"))
     place.post("/v1/track", {"userId": "ann", "event": "Order Completed"}, auth=("any", ""))
 
-    told = {"ready": True, "degraded": ["store"], "store": "not usable", "spool": "ok", "spooled_calls": 1}
+    told = {"ready": True, "degraded": ["store", "spool"], "store": "not usable", "spool": "calls wait in it", "spooled_calls": 1}
     assert ready(place) == (200, told)
 
 
