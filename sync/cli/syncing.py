@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,9 @@ from sync.cli.options import At, JsonFlag, Keys, Wait, whole
 from sync.cli.output import count, note, progress, say, say_json, shown_at, table
 from sync.cli.reports import COLUMNS, NUMBERS, run_row
 from sync.cli.session import follow_definitions, opened_app, require_key
+
+SLACK: Final = timedelta(minutes=1)
+"""So far ahead of the clock an instant is no slip."""
 
 if TYPE_CHECKING:
     from sync.app import App
@@ -163,6 +166,8 @@ def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored,
     ]
     if refused:
         raise InputError("\n".join(refused))
+    if at is not None and at > app.clock() + SLACK:
+        note(f"personas-sync: warning: {shown_at(at)} is later than now, and instants only move forward: schedules wait until then")
     if not found:
         note("personas-sync: no audience is defined and enabled, so there is nothing to compute")
     for one in found:

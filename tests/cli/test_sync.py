@@ -168,6 +168,13 @@ def test_an_earlier_instant_is_refused_before_anything_is_done(history: Any, sta
     assert len(history("runs", "--json").json["runs"]) == 2
 
 
+def test_an_instant_that_is_still_to_come_is_taken_with_a_warning(history: Any) -> None:
+    early, late = (history("compute", "buyers", "--at", f"{year}-02-01") for year in (2026, 2126))
+
+    assert "is later than now" not in early.err
+    assert (late.code, "2126-02-01T00:00:00Z is later than now" in late.err) == (0, True)
+
+
 def test_a_resync_sends_everything_that_was_ever_told(history: Any, standin: StandIn) -> None:
     history("sync", "--at", "2026-02-01")
     history("sync", "--at", "2026-02-20")
