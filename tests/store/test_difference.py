@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
+from sqlalchemy import Connection
 
 from sync.compute import compute
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.store import Store, basis, difference
+from sync.store.audiences import Stored
 from sync.store.computation import Computation
 from sync.store.difference import Difference
 from sync.store.types import to_micros
@@ -20,6 +24,14 @@ def happens(store: Store) -> None:
     """Let some enter, some leave, some stay, and some be looked at in vain."""
     keep(store, *(track(f"u{number}", at=after(days=5), properties={"sku": f"s{number}"}) for number in range(2, 6)))
     keep(store, *(track(f"v{number}", "Viewed", at=after(days=5)) for number in range(3)))
+
+
+def stretches(connection: Connection, stored: Stored, computation: Computation, at: datetime) -> dict[str, int]:
+    """Return where a run would search."""
+    then = basis.from_json(stored.basis)
+    assert then is not None, "it was computed"
+    assert stored.computed_at is not None, "it was computed"
+    return computation.candidates.between(then, basis.seen_now(connection, ()), stored.computed_at, at)
 
 
 def told_of(found: Difference) -> tuple[int, int, int, int]:
@@ -37,8 +49,7 @@ def test_few_and_many_users_give_the_same_difference(store: Store, make, query: 
     stored, at, computation = again(store, stored), after(days=15), Computation.of(parse(query), {})
 
     with store.reading() as connection:
-        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
-        between = computation.candidates.between(then, now, stored.computed_at, at)
+        between = stretches(connection, stored, computation, at)
         few, digests = [], []
         for most in (1000, 0):
             found = difference.of_concerned(connection, stored, computation, to_micros(at), between, few=most)
@@ -57,8 +68,7 @@ def test_nobody_concerned_is_no_difference(store: Store) -> None:
     stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
 
     with store.reading() as connection:
-        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
-        between = computation.candidates.between(then, now, stored.computed_at, after(days=1))
+        between = stretches(connection, stored, computation, after(days=1))
         found = difference.of_concerned(connection, stored, computation, to_micros(after(days=1)), between)
 
     assert (found.rows, told_of(found)) == (None, (1, 0, 0, 0))
@@ -72,8 +82,7 @@ def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_
     stored, at, computation = again(store, stored), after(days=15), Computation.of(parse_audience(RECENT), {})
 
     with store.reading() as connection:
-        then, now = basis.from_json(stored.basis), basis.seen_now(connection, ())
-        between = computation.candidates.between(then, now, stored.computed_at, at)
+        between = stretches(connection, stored, computation, at)
         found = [
             difference.of_everyone(connection, stored, computation.of_everyone, to_micros(at)),
             difference.of_concerned(connection, stored, computation, to_micros(at), between, few=0),
