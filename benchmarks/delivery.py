@@ -25,13 +25,13 @@ from benchmarks.databases import opened
 from benchmarks.population import fill_profiles
 from benchmarks.report import Report, require_equal
 from benchmarks.sink import Sink
-from sync.app import system_clock
+from sync.app import collect_seldom, system_clock
 from sync.apply import apply
 from sync.audience import Definition, Every, Kind
 from sync.compute import compute
 from sync.membership import Run
 from sync.moesif import Collector
-from sync.payload import BATCH_ITEMS, Mapping
+from sync.payload import Mapping
 from sync.send import Desk, Drain, Sender
 from sync.store import Store, audiences, runs
 from sync.store.schema import profiles
@@ -49,18 +49,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backlogs", type=int, nargs="+", default=[10_000, 100_000], metavar="N", help="how many users are owed")
     parser.add_argument("--latency", type=float, default=0.01, help="seconds until the destination answers")
     parser.add_argument("--connections", type=int, default=4, metavar="N")
+    parser.add_argument("--batch", type=int, default=100, metavar="N", help="users in a request, of both")
     parser.add_argument("--script", action="store_true", help="the first push over one connection without latency, too")
 
 
 def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     """Measure each size, one after the other."""
+    # As every process of the program does.
+    collect_seldom()
     report = Report(sizes={f"backlog {number}": users for number, users in enumerate(arguments.backlogs, 1)})
     rates = [_drained(report, next(urls), users, arguments) for users in arguments.backlogs]
     if len(rates) > 1:
         report.must("rate at the largest backlog ÷ at the smallest", rates[-1] / rates[0], least=0.9)
     if arguments.script:
         for users in arguments.backlogs:
-            _first_push(report, next(urls), users)
+            _first_push(report, next(urls), users, arguments.batch)
     return report
 
 
@@ -71,10 +74,10 @@ def _drained(report: Report, url: str, users: int, arguments: argparse.Namespace
         made = _owing(store, users)
         before = _peak()
         with ours.once():
-            drain = _drain(store, destination, arguments.connections)
+            drain = _drain(store, destination, arguments.connections, arguments.batch)
         grown = _peak() - before
         _require_all(store, made, drain, destination, users)
-        bodies = _bodies(store)
+        bodies = _bodies(store, arguments.batch)
         with loop.once():
             _post(destination, bodies, arguments.connections)
         require_equal("users that the loop told", destination.told()["users"], users)
@@ -84,17 +87,17 @@ def _drained(report: Report, url: str, users: int, arguments: argparse.Namespace
     return users / ours.median
 
 
-def _first_push(report: Report, url: str, users: int) -> None:
+def _first_push(report: Report, url: str, users: int, batch: int) -> None:
     """Measure a first push, its run included, against a script over one connection without latency."""
     ours, script = report.timing(f"{users:,} users: first push", users), report.timing(f"{users:,} users: the script", users)
     with opened(url) as store, sink.running(0) as destination:
         _people(store, users)
         with ours.once():
             made = _run(store)
-            drain = _drain(store, destination, connections=1)
+            drain = _drain(store, destination, 1, batch)
         _require_all(store, made, drain, destination, users)
         with script.once():
-            _post(destination, _bodies(store), 1)
+            _post(destination, _bodies(store, batch), 1)
     report.must(f"{users:,} users: first push ÷ the script", ours.median / script.median, most=1.5)
 
 
@@ -114,9 +117,16 @@ def _run(store: Store) -> Run:
     return compute(store, stored, None, system_clock)
 
 
-def _drain(store: Store, destination: Sink, connections: int) -> Drain:
+def _drain(store: Store, destination: Sink, connections: int, batch: int) -> Drain:
     with Collector("benchmark", destination.url, clock=system_clock) as collector:
-        desk = Desk(store=store, destination=collector, mapping=Mapping(), space_id="benchmark", clock=system_clock)
+        desk = Desk(
+            store=store,
+            destination=collector,
+            mapping=Mapping(),
+            space_id="benchmark",
+            clock=system_clock,
+            batch_items=batch,
+        )
         return Sender(desk=desk, owner="benchmark", connections=connections).drain(timedelta(minutes=1))
 
 
@@ -131,10 +141,10 @@ def _require_all(store: Store, made: Run, drain: Drain, destination: Sink, users
     destination.forget()
 
 
-def _bodies(store: Store) -> list[bytes]:
+def _bodies(store: Store, batch: int) -> list[bytes]:
     with store.reading() as connection:
         ids = list(connection.scalars(select(profiles.c.user_id).order_by(profiles.c.id)))
-    portions = (ids[start : start + BATCH_ITEMS] for start in range(0, len(ids), BATCH_ITEMS))
+    portions = (ids[start : start + batch] for start in range(0, len(ids), batch))
     return [json.dumps([_told(id) for id in portion]).encode() for portion in portions]
 
 

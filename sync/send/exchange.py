@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 NO_RIGHT: Final = Later(reason="the right to send ran out")
 
-REFUSALS: Final = 16
+REFUSALS: Final = 20
 """So many in a row without anything that was taken speak against the other side. One bad item among a thousand costs ten."""
 
 

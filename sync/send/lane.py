@@ -36,11 +36,17 @@ REST: Final = timedelta(seconds=10)
 AT_ONCE: Final = 32
 """For how many requests at most is claimed, and how many answers are written down, in one transaction."""
 
-AHEAD: Final = 16
+AHEAD: Final = 24
 """How many requests may wait for a connection, so that none is idle while claims and answers are written."""
+
+ITEMS: Final = 3_200
+"""How many items at most those are, but for one request, so that memory stays flat whatever goes into one."""
 
 SETTLE_WITHIN: Final = 0.1
 """Seconds that an answer may wait for others to be written down with it."""
+
+LOOK_AGAIN: Final = 0.05
+"""Seconds after which a lane that found nothing more looks again while requests are on their way."""
 
 STUBBORN: Final = 12
 """After so many tries, an hour, that were refused whatever was sent, the data is to blame after all, and not the other side."""
@@ -73,6 +79,9 @@ class LaneSender:
         self._desk = desk
         self.lane: Final = lane
         self._connections = connections
+        most = max(1, ITEMS // desk.batch_items)
+        self._at_once = min(AT_ONCE, most)
+        self._ahead = min(AHEAD, most)
         self._right = right
         self._drain = drain
         self._breaker = Breaker(lane, desk.clock, desk.draw)
@@ -82,6 +91,8 @@ class LaneSender:
         self._under_way: dict[Future[_Answered | None], list[Parcel]] = {}
         self._answered: list[_Answered] = []
         self._recalled: list[Parcel] = []
+        self._looked_in_vain = float("-inf")
+        """When nothing was found to be due, by the monotonic clock."""
         self._halted = threading.Event()
         """An answer speaks against going on, and has not been written down yet: what waits for a connection stays here."""
         self.awake: Final = threading.Event()
@@ -123,15 +134,23 @@ class LaneSender:
         if self._is_ending():
             self._recall()
             return timedelta()
-        while len(self._under_way) < self._connections + AHEAD and not (self._breaker.is_probing or self._halted.is_set()):
+        while len(self._under_way) < self._connections + self._ahead and not self._is_to_wait():
             claimed, pause = self._claim()
             if not claimed:
+                self._looked_in_vain = time.monotonic()
                 return pause
+            self._looked_in_vain = float("-inf")
             self._busy.add(claimed)
             size = self._desk.batch_items
             for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
                 self._under_way[pool.submit(self._exchange, parcels)] = parcels
         return timedelta()
+
+    def _is_to_wait(self) -> bool:
+        """Whether it is known that nothing can be claimed just now."""
+        if self._breaker.is_probing or self._halted.is_set():
+            return True
+        return bool(self._under_way) and time.monotonic() - self._looked_in_vain < LOOK_AGAIN
 
     def _exchange(self, parcels: list[Parcel]) -> _Answered | None:
         """Make the requests for some parcels, on a thread of the pool; None where nothing is to be sent any more."""
@@ -174,7 +193,7 @@ class LaneSender:
         pause = self._breaker.pause(connection)
         if pause is None:
             # Few at first, so that they leave at once, and more as more are on the way.
-            requests = min(AT_ONCE, max(self._connections, 2 * len(self._under_way)))
+            requests = min(self._at_once, max(self._connections, 2 * len(self._under_way)))
             return self._taken(connection, requests), None
         if self._under_way or self._answered or self._breaker.wait(connection):
             return [], None
@@ -218,7 +237,9 @@ class LaneSender:
             return False
         waited = time.monotonic() - self._answered[0].at
         is_bad = any(answered.failed for answered in self._answered)
-        return is_bad or not self._under_way or len(self._answered) >= AT_ONCE or waited >= SETTLE_WITHIN
+        # Where nothing is left to claim there is time to write down a few, so that little is left to do at the end.
+        most = self._at_once if self._looked_in_vain < 0 else self._connections
+        return is_bad or not self._under_way or len(self._answered) >= most or waited >= SETTLE_WITHIN
 
     def _settle(self) -> None:
         """Write down what came back. After an answer that speaks against going on, nothing more of what was claimed is sent."""
@@ -237,7 +258,7 @@ class LaneSender:
             self._halted.clear()
         if is_bad or self._recalled:
             # What has been put back comes before what would be claimed next.
-            self._places = Places()
+            self._places, self._looked_in_vain = Places(), float("-inf")
         if was_probing:
             self._drain.probing(-1)
         requests = sum(answered.requests for answered in self._answered)

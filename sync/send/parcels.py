@@ -50,12 +50,12 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     document: dict[str, Json]
 
     @classmethod
-    def of(cls, subject: str, parts: Sequence[Part]) -> Parcel:
+    def of(cls, subject: str, *parts: Part) -> Parcel:
         document = parts[0].document
         for part in parts[1:]:
             # Never in place: what several users are told is the same object.
             document = merge(document, part.document)
-        return cls(subject=subject, parts=tuple(parts), document=document)
+        return cls(subject=subject, parts=parts, document=document)
 
     @property
     def can_wait(self) -> bool:
@@ -64,7 +64,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def apart(self) -> list[Parcel]:
         """Return one parcel for each part, in order."""
-        return [Parcel.of(self.subject, [part]) for part in self.parts]
+        return [Parcel.of(self.subject, part) for part in self.parts]
 
 
 Result = tuple[Sequence[Parcel], Outcome]
@@ -137,11 +137,10 @@ class Desk:
         limit = self.batch_items * requests
         wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
-        parts = self._facts(connection, claims.claim(connection, wanted, subjects, busy.deliveries))
-        if lane is Lane.USERS:
-            parts += self._state(connection, busy, wanted, lease)
-        parcels = _by_subject(parts) if lane is not Lane.ACTIONS else [Parcel.of(subject, [part]) for subject, part in parts]
-        return sorted(parcels, key=lambda parcel: parcel.can_wait)
+        facts = self._facts(connection, claims.claim(connection, wanted, subjects, busy.deliveries))
+        state = self._state(connection, busy, wanted, lease) if lane is Lane.USERS else []
+        parcels = _by_subject([*facts, *state]) if lane is not Lane.ACTIONS else [Parcel.of(*fact) for fact in facts]
+        return sorted(parcels, key=lambda parcel: parcel.can_wait) if facts else parcels
 
     def settle(self, connection: Connection, results: Iterable[Result]) -> None:
         """Write down what became of parcels."""
@@ -191,23 +190,17 @@ class Desk:
         if not free:
             return []
         audiences.hold(connection)
-        say = self._tellings()
         # In the order in which they are due: what is unknown goes first.
         claimed = debts.claim(connection, free, lease, self.batch_items)
-        return [(one.user_id, Part(document={"user_id": one.user_id, **say(one)}, update=one)) for one in claimed]
+        said = self._tellings({one.claim: one for one in claimed})
+        return [(one.user_id, Part(document={"user_id": one.user_id, **said[one.claim]}, update=one)) for one in claimed]
 
-    def _tellings(self) -> Callable[[debts.Update], dict[str, Json]]:
-        """Return what says an update, but for whom it is about; each audience and value is worked out once."""
-        known: dict[tuple[int, str], dict[str, Json]] = {}
+    def _tellings(self, claimed: dict[int, debts.Update]) -> dict[int, dict[str, Json]]:
+        """Return what says the updates of each claim, but for whom it is about; of one value of an audience it is one object."""
         at = self.clock()
-
-        def say(update: debts.Update) -> dict[str, Json]:
-            found = known.get((update.audience_id, update.value))
-            if found is None:
-                found = known[update.audience_id, update.value] = self._telling(update, at)
-            return found
-
-        return say
+        alike = {(one.audience_id, one.value): one for one in claimed.values()}
+        said = {of: self._telling(one, at) for of, one in alike.items()}
+        return {claim: said[one.audience_id, one.value] for claim, one in claimed.items()}
 
     def _telling(self, update: debts.Update, at: datetime) -> dict[str, Json]:
         computation = Computation(
@@ -234,10 +227,10 @@ def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:
 
 
 def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
-    grouped: dict[str, list[Part]] = {}
+    grouped: dict[str, tuple[Part, ...]] = {}
     for subject, part in parts:
-        grouped.setdefault(subject, []).append(part)
-    return [Parcel.of(subject, some) for subject, some in grouped.items()]
+        grouped[subject] = (*grouped.get(subject, ()), part)
+    return [Parcel.of(subject, *some) for subject, some in grouped.items()]
 
 
 def _by_outcome(results: Iterable[Result]) -> list[tuple[Outcome, list[Parcel]]]:

@@ -153,8 +153,8 @@ VARIABLES: Final = (
     ),
     Variable(
         name="SYNC_MOESIF_BATCH",
-        default="100",
-        meaning="Updates or actions in one request to Moesif, at most.",
+        default="1000",
+        meaning="Updates or actions in one request to Moesif, at most; of large ones there are fewer, up to 1 MB together.",
         read=values.whole(1, 1_000),
     ),
     Variable(

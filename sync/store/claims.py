@@ -123,6 +123,8 @@ def claim(
 
 
 def _taken(connection: Connection, wanted: Wanted, ids: Sequence[int], doubtful: AbstractSet[int]) -> list[Delivery]:
+    if not ids:
+        return []
     d = deliveries.c
     taken = update(deliveries).where(among(d.id, ids), d.state.in_(_DUE))
     taken_ids = list(connection.scalars(taken.values(state=State.SENDING.value, attempts=d.attempts + 1).returning(d.id)))

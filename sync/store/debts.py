@@ -10,10 +10,24 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Text, and_, case, func, literal, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from sync.delivery import State
 from sync.store import ledger_claims, runs
@@ -40,17 +54,6 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: str
     value: str
     """JSON."""
-
-
-class Owed(NamedTuple):
-    """The same, before it is claimed."""
-
-    audience_id: int
-    profile_id: int
-    user_id: str
-    key: str
-    kind: str
-    value: str
 
 
 def due_profiles(connection: Connection, wanted: Wanted) -> list[int]:
@@ -92,13 +95,7 @@ def _next(state: State, shares: frozenset[int] | None, database: str) -> Prepare
 
 def _owing(connection: Connection) -> list[tuple[int, str]]:
     """Return (audience, state) for which something is due: most have nothing, and are not worth a statement each."""
-    probes = (
-        select(audiences.c.id, literal(state)).where(
-            select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(state)).exists()
-        )
-        for state in _DUE
-    )
-    return [(id, state) for id, state in connection.execute(union_all(*probes))]
+    return [(row.id, row.state) for row in _OWING.execute(connection)]
 
 
 def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
@@ -120,36 +117,35 @@ def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | Non
     request, since what is settled together is cheapest.
     """
     owed = _owed(connection, profile_ids)
-    portions = {id: number // portion for number, id in enumerate(profile_ids)}
     alike: dict[tuple[int, int, str], list[int]] = {}
-    for one in owed:
-        alike.setdefault((portions[one.profile_id], one.audience_id, one.value), []).append(one.profile_id)
+    for place, audience_id, profile_id, value, _ in owed:
+        alike.setdefault((place // portion, audience_id, value), []).append(profile_id)
     told = [Same(audience_id, value, theirs) for (_, audience_id, value), theirs in alike.items()]
     made = dict(zip(alike, ledger_claims.make(connection, told, lease), strict=True))
+    keys = {row.id: (row.key, row.kind) for row in _KEYS.execute(connection)}
     return [
         Update(
-            claim=made[portions[one.profile_id], one.audience_id, one.value],
-            audience_id=one.audience_id,
-            profile_id=one.profile_id,
-            user_id=one.user_id,
-            key=one.key,
-            kind=one.kind,
-            value=one.value,
+            claim=made[place // portion, audience_id, value],
+            audience_id=audience_id,
+            profile_id=profile_id,
+            user_id=user_id,
+            key=keys[audience_id][0],
+            kind=keys[audience_id][1],
+            value=value,
         )
-        for one in owed
+        for place, audience_id, profile_id, value, user_id in owed
     ]
 
 
-def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[Owed]:
-    keys = {id: (key, kind) for id, key, kind in connection.execute(select(audiences.c.id, audiences.c.key, audiences.c.kind))}
-    rows: dict[int, list[Owed]] = {id: [] for id in profile_ids}
-    listed = values(profile_ids)
+def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[tuple[int, int, int, str, str]]:
+    """Return (place among the profiles, audience, profile, value, user id) of what is owed about some profiles, in order."""
+    places, listed = {id: number for number, id in enumerate(profile_ids)}, values(profile_ids)
+    found: list[tuple[int, int, int, str, str]] = []
     for audience_id in sorted({id for id, _ in _owing(connection)}):
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
-        found: Iterable[Any] = _OWED_TO.execute(connection, audience=audience_id, **{IDS: listed}).all()
-        for profile_id, value, user_id in found:
-            rows[profile_id].append(Owed(audience_id, profile_id, user_id, *keys[audience_id], value))
-    return [one for several in rows.values() for one in several]
+        rows: Iterable[Any] = _OWED_TO.execute(connection, audience=audience_id, **{IDS: listed}).all()
+        found += [(places[profile_id], audience_id, profile_id, value, user_id) for profile_id, value, user_id in rows]
+    return sorted(found)
 
 
 def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
@@ -233,12 +229,21 @@ def _any(*conditions: ColumnElement[bool]) -> Prepared:
     return Prepared(select(audiences.c.id).where(probe).limit(1))
 
 
+def _any_of(state: str) -> Select[Any]:
+    """Select (audience, state) of the audiences of which a row is in a state."""
+    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(state)).exists()
+    return select(audiences.c.id, literal(state).label("state")).where(probe)
+
+
+_OWING: Final = Prepared(union_all(*map(_any_of, _DUE)))
 _ANY_DUE: Final = _any(memberships.c.profile_id.not_in(ledger_claims.profiles_of()))
 _ANY_LEFT: Final = _any()
 
 _AUDIENCE: Final = told("audience", BigInteger())
 _REASON: Final = told("reason", Text())
 _SENT: Final = told("sent", Text())
+
+_KEYS: Final = Prepared(select(audiences.c.id, audiences.c.key, audiences.c.kind))
 
 _OWED_TO: Final = Prepared(
     select(memberships.c.profile_id, memberships.c.value, profiles.c.user_id)

@@ -42,7 +42,8 @@ class Listed:
 
 def settle_accepted(connection: Connection, ids: Sequence[int]) -> None:
     """Forget what Moesif took. What was erased while it was on the way is left as it is, here and in `settle`."""
-    connection.execute(delete(deliveries).where(among(deliveries.c.id, ids), _in(State.SENDING)))
+    if ids:
+        connection.execute(delete(deliveries).where(among(deliveries.c.id, ids), _in(State.SENDING)))
 
 
 def settle(connection: Connection, ids: Sequence[int], state: State, reason: str) -> None:
