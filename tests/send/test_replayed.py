@@ -49,7 +49,7 @@ def test_a_live_call_leaves_with_the_first_requests_of_a_replay_of_thousands(sto
     replayed(store, *(made(f"u{number}") for number in range(3000)))
     keep(store, made("live"), forward=True)
 
-    fake_road.drain()
+    fake_road.over(batch_items=100).drain()
 
     assert len(told.posts) >= 31
     assert place(told, "live") < fake_road.connections
