@@ -7,6 +7,7 @@ python -m tests.night workers --times 100 --database postgresql      # kill one 
 python -m tests.night stopped --times 20 --database postgresql       # stop three of four workers past their rights
 python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
 python -m tests.night upgrade --times 1000000 --database postgresql  # upgrade so many rows: killed often, then under traffic
+python -m tests.night outage --times 100000 --database sqlite        # Moesif away for six hours, with so many users
 python -m tests.night soak --times 120 --database sqlite             # everything but kills, for two hours; memory has to stay flat
 """
 
@@ -25,6 +26,7 @@ from sync.store import Store, migrate
 from tests.crash.kills import kill_often
 from tests.crash.life import KEY, Folder
 from tests.faults.kills import kill_while_spooling, restart_often
+from tests.faults.outages import outlast
 from tests.faults.places import File, Place, emptied, postgresql
 from tests.faults.soak import is_flat, soak
 from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, upgrade_under_traffic
@@ -78,6 +80,15 @@ def stopped(folder: Folder, _place: Place, store: Store, standin: StandIn, times
     return stop_workers(folder, store, standin, times, seed)
 
 
+def outage(folder: Folder, _place: Place, store: Store, standin: StandIn, users: int, _seed: int) -> object:
+    seen = outlast(folder, store, standin, users)
+    assert (seen.owed, seen.sent, seen.wrong) == (users, users, 0), seen
+    said = f"{seen.asked} requests meanwhile, all told {seen.seconds:.1f} s after it was over, {seen.grown:.0f} MB more at most"
+    assert seen.seconds <= 300, said
+    assert seen.grown <= 50, said
+    return said
+
+
 LOOPS: Final[dict[str, Loop]] = {
     "service": service,
     "spool": spool,
@@ -85,9 +96,10 @@ LOOPS: Final[dict[str, Loop]] = {
     "stopped": stopped,
     "restarts": restarts,
     "upgrade": upgrade,
+    "outage": outage,
     "soak": soaked,
 }
-AT_ONCE: Final = ("soak", "upgrade")
+AT_ONCE: Final = ("soak", "upgrade", "outage")
 """Which are one whole, however long."""
 
 
@@ -132,7 +144,9 @@ def _place(database: str) -> Iterator[Place]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.night", description="Do harm to the program again and again.")
     parser.add_argument("loop", choices=LOOPS, nargs="?", default="service")
-    parser.add_argument("--times", type=int, default=1000, help="how many times; of a soak minutes, of an upgrade rows")
+    parser.add_argument(
+        "--times", type=int, default=1000, help="how often; of a soak minutes, of an upgrade rows, of an outage users"
+    )
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()

@@ -1,0 +1,82 @@
+"""SIGTERM under traffic: calls come in, several requests are under way, and more is owed than can leave (row 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import func, select
+
+from sync.delivery import Lane
+from sync.standin import Fault, StandIn
+from sync.store import Store, queue
+from sync.store import schema as t
+from tests.crash import oracle
+from tests.crash.kills import hold_to_everything, let_leases_end, settle, wait_until
+from tests.crash.life import Folder, Service
+from tests.crash.traffic import Traffic
+
+WITHIN = 12.0
+"""Seconds: the ten that are promised, and what a busy machine takes."""
+
+
+@contextmanager
+def under_traffic(folder: Folder, store: Store, standin: StandIn) -> Iterator[tuple[Service, Traffic]]:
+    """A service that takes calls and has several requests under way; afterwards the next one ends what it began."""
+    folder.environ.pop("SYNC_SPOOL")
+    service = folder.serve()
+    with Traffic.of(4, seed=1) as traffic:
+        traffic.url = service.url
+        wait_until(lambda: len(traffic.answered) > 300 and standin.open_connections >= 4, "nothing is under way")
+        yield service, traffic
+        standin.behave()
+        let_leases_end(store, standin)
+        following = folder.serve()
+        traffic.url = following.url
+        traffic.end()
+        settle(following, store)
+    assert following.stop() == 0
+    hold_to_everything(folder, store, standin, traffic)
+
+
+def told_to_stop(service: Service) -> float:
+    """Return how many seconds it took to end well."""
+    began = time.monotonic()
+    assert service.stop() == 0
+    return time.monotonic() - began
+
+
+def states(store: Store) -> set[str]:
+    """Return in what states anything in the queue and the ledger is."""
+    with store.reading() as connection:
+        ledger = connection.scalars(select(t.memberships.c.state).distinct()).all()
+        return {state for _, state in queue.states(connection)} | set(ledger)
+
+
+def test_what_is_under_way_is_finished_what_was_acknowledged_is_stored_and_the_rest_is_owed(
+    folder: Folder, store: Store, standin: StandIn
+) -> None:
+    standin.misbehave(Fault(delay_seconds=0.4, times=1_000_000))
+    with under_traffic(folder, store, standin) as (service, traffic):
+        taken = told_to_stop(service)
+
+        assert taken < WITHIN
+        oracle.stored_once(store, traffic.answered)
+        assert states(store) <= {"owed", "settled"}
+        with store.reading() as connection:
+            owed = connection.scalar(
+                select(func.count()).select_from(t.deliveries).where(t.deliveries.c.lane == Lane.ACTIONS.value)
+            )
+            orders = connection.scalar(select(func.count()).select_from(t.calls).where(t.calls.c.type == "track"))
+        assert 0 < owed == orders - len(standin.actions())
+
+
+def test_what_is_not_answered_in_time_is_cut_off_and_told_again(folder: Folder, store: Store, standin: StandIn) -> None:
+    standin.misbehave(Fault(drip_seconds=1.0, times=1_000_000))
+    with under_traffic(folder, store, standin) as (service, traffic):
+        taken = told_to_stop(service)
+
+        assert 5 < taken < WITHIN
+        oracle.stored_once(store, traffic.answered)
+        assert "sending" in states(store)
