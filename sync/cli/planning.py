@@ -60,8 +60,10 @@ def read_plan(file: Path) -> Sealed:
         return unseal(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"there is no file {file}; `personas-sync plan --out {file}` makes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} cannot be read: it is not UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
 

@@ -80,7 +80,7 @@ def test_a_plan_is_never_overwritten(history: Any) -> None:
     ("arguments", "said"),
     [
         (("sync", "--plan", "none.plan"), "there is no file none.plan"),
-        (("sync", "--plan", "."), "cannot be read"),
+        (("sync", "--plan", "."), ". cannot be read: is a directory"),
         (("sync", "--plan", "personas.yaml"), "no plan that `personas-sync plan --out` wrote"),
         (("sync", "--plan", "it.plan", "buyers"), "--plan says which audiences"),
         (("sync", "--accept", "5", "--resync"), "--accept lets one run through"),
