@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 AGAIN: Final = 0.5
 """Seconds until a store that was away is tried again."""
+ASKED_AGAIN: Final = 1.0
+"""Seconds for which it is believed that something can be written, or not: whoever asks may ask without a rest."""
 HAND_OVER_BYTES: Final = 1024 * 1024
 """So little is put into the store while new calls wait; else, with calls coming all the time, the spool would never be empty."""
 _CALLS: Final = 1_000
@@ -31,8 +34,11 @@ Accept = Callable[[Sequence[Incoming]], None]
 class Spool:
     """One process's spool. `take` belongs to one thread; from `before` until it is closed it drains in a thread of its own."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Raises SettingsError where the folder cannot be used, or is another process's."""
+        self._monotonic = monotonic
+        self._could_take, self._try_again = True, 0.0
+        """Whether a call could be written when that was tried last, and when it is tried again."""
         self._segments = Segments.at(folder, most_bytes)
         self._set_aside = set_aside_in(folder)
         self._lying = lying(self._segments.known, self._set_aside)
@@ -65,8 +71,11 @@ class Spool:
         return self._lying
 
     def can_take(self) -> bool:
-        """Whether a call could be written here now; found out by writing something else. For any thread."""
-        return self._segments.can_append(self._lying.bytes)
+        """Whether a call could be written here; found out by writing something else, however often it is asked. For any thread."""
+        if self._monotonic() >= self._try_again:
+            self._try_again = self._monotonic() + ASKED_AGAIN
+            self._could_take = self._segments.can_append(self._lying.bytes)
+        return self._could_take
 
     def close(self) -> None:
         """Stop draining; what lies here stays, and the next process finds it."""

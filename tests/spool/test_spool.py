@@ -15,7 +15,7 @@ from sync.call import Incoming
 from sync.errors import SettingsError, Unreachable
 from sync.spool import Spool, look
 from tests.make import NOW, rejected
-from tests.spool.conftest import Shelf, away, incoming, until
+from tests.spool.conftest import MEGABYTE, Shelf, away, incoming, until
 
 Open = Callable[..., Spool]
 
@@ -278,3 +278,17 @@ def test_what_the_store_was_given_before_a_crash_is_given_again_and_in_order(spo
     later.before(shelf.accept)
     until(lambda: not later.lying.bytes, "it was not drained")
     assert shelf.ids == ["1", "2", "1", "2"]
+
+
+def test_whether_it_can_be_written_is_tried_once_a_second_however_often_it_is_asked(folder: Path) -> None:
+    now = [100.0]
+    spool = Spool(folder, MEGABYTE, lambda: now[0])
+    assert spool.can_take()
+    (folder / "lock").unlink()
+    folder.rmdir()
+
+    believed = spool.can_take()
+    now[0] += 1
+
+    assert (believed, spool.can_take()) == (True, False)
+    spool.close()
