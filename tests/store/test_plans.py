@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Select, event, select
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
 from sync.payload import Mapping
-from sync.store import Store, claims, debts, figures, ledger_claims, listed, queue
+from sync.store import Store, claims, debts, figures, ledger, ledger_claims, listed, queue
 from sync.store.claims import Wanted
 from sync.store.prepared import Prepared
 from sync.store.schema import calls, memberships, profiles
-from tests.make import after, identify, keep, standing_clock
+from tests.make import after, audience, identify, keep, people, record, standing_clock
 
 
 def abandon(connection: Connection) -> None:
@@ -156,3 +156,26 @@ def test_few_rows_of_a_long_queue_are_found_by_the_index(long_queue: Store, look
     assert plans
     assert all("ix_deliveries_lane" in plan for plan in plans), plans
     assert not any(word in plan for plan in plans for word in WHOLE), plans
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_is_on_the_way_is_looked_up_and_not_gone_through_however_many_claims_there_have_been(store: Store) -> None:
+    people(store, "ann")
+    record(store, audience(store), {"ann"})
+    plans: list[str] = []
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def explain(connection, _cursor, statement, parameters, *_):
+        if "memberships" in statement and "claims" in statement:
+            found = connection.connection.driver_connection.execute(f"EXPLAIN {statement}", parameters).fetchall()
+            plans.append("\n".join(row[0] for row in found))
+
+    with store.writing() as connection:
+        ledger_claims.make(connection, [ledger_claims.Same(7, "true", list(range(100)))] * 3_000, None)
+        connection.exec_driver_sql("ANALYZE claims")
+        debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=10))
+        debts.waiting(connection)
+        ledger.states(connection)
+
+    assert len(plans) == 3
+    assert all("hashed SubPlan" in plan for plan in plans), plans
