@@ -19,7 +19,5 @@ def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_le
 
 
 def test_a_weight_that_grows_when_warm_is_noticed() -> None:
-    weight = Weight(pid=0)
-
-    assert weight.growth([50, 100, 100, 100, 100, 100, 100, 100]) == 1
-    assert weight.growth([50, 100, 100, 100, 100, 100, 110, 110]) == 1.1
+    assert Weight(pid=0, megabytes=[50, 100, 100, 100, 100, 100, 100, 100]).growth == 1
+    assert Weight(pid=0, megabytes=[50, 100, 100, 100, 100, 100, 110, 110]).growth == 1.1
