@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from sync.json_value import decode
 from sync.membership import Outcome
 from sync.payload.bodies import transaction_id
 from sync.standin import Taken
-from sync.store import Store, runs
+from sync.store import Store, basis, runs
 from sync.store import schema as t
 
 Call = Mapping[str, Any]
@@ -150,13 +150,13 @@ def nothing_is_queued(store: Store) -> bool:
 
 
 def everything_is_computed(store: Store) -> bool:
-    """Whether the ledger counts every order that is stored; its last run has seen everything then."""
-    m = t.memberships.c
-    orders = select(func.count()).select_from(t.calls).where(t.calls.c.event == "Order Completed")
-    key = select(t.audiences.c.id).where(t.audiences.c.key == "orders").scalar_subquery()
+    """Whether the last run of every audience has seen all that is stored: one may be older than the latest call, another not."""
+    latest = [select(func.max(table.c.arrival).label("arrival")) for table in (t.calls, t.profiles)]
+    newest = union_all(*latest).subquery()
     with store.reading() as connection:
-        counted = sum(int(value) for value in connection.scalars(select(m.value).where(m.audience_id == key)))
-        return counted == connection.scalar(orders)
+        arrived = connection.scalar(select(func.max(newest.c.arrival)))
+        seen = [basis.from_json(text) for text in connection.scalars(select(t.audiences.c.basis))]
+    return all(one is not None and one.mark.number > (arrived or 0) for one in seen)
 
 
 def _around(history: Sequence[Taken], user: str, key: str) -> str:
