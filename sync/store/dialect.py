@@ -83,6 +83,11 @@ def created_as(table: Table) -> str:
     return f"CREATE TEMPORARY TABLE {table.name} AS "
 
 
+def keyed(connection: Connection, table: Table) -> None:
+    """Give a temporary table that was made of a select its key, by which statements that follow look users up."""
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD PRIMARY KEY (profile_id)")
+
+
 def dropped(connection: Connection, table: Table) -> None:
     """Make room for a temporary table."""
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table.name}")

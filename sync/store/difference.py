@@ -40,7 +40,7 @@ from sync.store import listed, prepared
 from sync.store.audiences import Stored
 from sync.store.candidates import Scan
 from sync.store.computation import IN_ONE_STATEMENT, Computation, into_table
-from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, upsert, without_jit
+from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, keyed, upsert, without_jit
 from sync.store.listed import LISTED_IDS, LISTED_PAIRS, PAIRS
 from sync.store.prepared import Prepared
 from sync.store.profiles import portions
@@ -92,7 +92,9 @@ def _differing(connection: Connection, audience: Stored, values: Select[Any], no
     without_jit(connection)
     dropped(connection, DIFFERENCE)
     comparing = _comparing(values, OUT if audience.is_audience else None)
-    return comparing.execute(connection, now=now, audience=audience.id).rowcount
+    differing = comparing.execute(connection, now=now, audience=audience.id).rowcount
+    keyed(connection, DIFFERENCE)
+    return differing
 
 
 @lru_cache(maxsize=200)

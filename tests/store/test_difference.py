@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, inspect
 
 from sync.compute import compute
 from sync.language.parse import parse_audience, parse_computed_trait
@@ -72,6 +72,18 @@ def test_nobody_concerned_is_no_difference(store: Store) -> None:
         found = difference.of_concerned(connection, stored, computation, to_micros(after(days=1)), between)
 
     assert (found.rows, told_of(found)) == (None, (1, 0, 0, 0))
+
+
+def test_the_table_of_a_difference_has_its_key(store: Store) -> None:
+    """Or PostgreSQL goes through a hundred thousand users for each of a hundred thousand, once one run has looked at everyone."""
+    keep(store, track("ann", at=after(days=-20)))
+    stored, computation = audience(store, query=RECENT), Computation.of(parse_audience(RECENT), {})
+
+    with store.reading() as connection:
+        found = difference.of_everyone(connection, stored, computation.of_everyone, to_micros(after()))
+
+        assert isinstance(found.rows, Table)
+        assert inspect(connection).get_pk_constraint(found.rows.name)["constrained_columns"] == ["profile_id"]
 
 
 def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_finds_each_time_what_differs(store: Store) -> None:
