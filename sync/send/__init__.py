@@ -101,7 +101,10 @@ class Sender:
                     right.renew_when_due()
                     self._rouse(senders, right, everybody=woken or drain.patience is not None)
             except BaseException:
-                drain.stop.set()
+                # These lanes only: `stop` is the whole service's, and would let nothing be sent until a restart.
+                drain.broken.set()
+                for sender in senders:
+                    sender.awake.set()
                 raise
         for sender in senders:
             if sender.failure is not None:

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,33 @@ def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < ends, "it did not happen"
         time.sleep(0.005)
+
+
+def test_a_fault_of_ours_ends_a_sender_and_not_the_service(store: Store, road) -> None:
+    stop, is_broken, raised = threading.Event(), threading.Event(), list[BaseException]()
+
+    def clock() -> datetime:
+        return after(days=1 // 0) if is_broken.is_set() else after()
+
+    def send() -> None:
+        try:
+            replace(road.over(clock=clock).sender, lease=timedelta(seconds=1), margin=timedelta(0)).run(stop, threading.Event())
+        except ZeroDivisionError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    wait_until(lambda: is_held(store))
+    is_broken.set()
+    thread.join(8)
+
+    assert raised
+    assert not stop.is_set()
+
+
+def is_held(store: Store) -> bool:
+    with store.reading() as connection:
+        return leases.count_held(connection, SENDING, after()) > 0
 
 
 # ── dead ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
