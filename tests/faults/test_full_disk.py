@@ -35,14 +35,19 @@ def place(tmp_path: Path, sqlite_template: bytes) -> File:
     return File(tmp_path / "personas.db")
 
 
+def resumed(traffic: Traffic) -> None:
+    """Wait until there was no room, and then room again."""
+    wait_until(lambda: traffic.statuses[503] > 5, "there was always room")
+    before = len(traffic.answered)
+    wait_until(lambda: len(traffic.answered) > before + 20, "it did not resume")
+
+
 @needs_strace
 def test_a_store_without_room_is_no_success_and_is_over_when_there_is_room(folder: Folder, place: File, store: Store) -> None:
     folder.environ.pop("SYNC_SPOOL")
     with failing(folder, "pwrite64", "ENOSPC", FOR_A_WHILE) as url, Traffic.of(2, seed=1, pause=0.01) as traffic:
         traffic.url = url
-        wait_until(lambda: traffic.statuses[503] > 5, "there was always room")
-        before = len(traffic.answered)
-        wait_until(lambda: len(traffic.answered) > before + 20, "it did not resume")
+        resumed(traffic)
         traffic.end()
 
     assert set(traffic.statuses) == {200, 503}
@@ -56,9 +61,7 @@ def test_a_spool_without_room_is_no_success_and_is_over_when_there_is_room(folde
     place.take_away()
     with failing(folder, "write", "ENOSPC", FOR_A_WHILE) as url, Traffic.of(2, seed=1, pause=0.01) as traffic:
         traffic.url = url
-        wait_until(lambda: traffic.statuses[503] > 5, "there was always room")
-        before = len(traffic.answered)
-        wait_until(lambda: len(traffic.answered) > before + 20, "it did not resume")
+        resumed(traffic)
         place.give_back()
         traffic.end()
         drained(folder)
