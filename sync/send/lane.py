@@ -22,8 +22,8 @@ from sync.send.exchange import Division, Exchange
 from sync.send.parcels import Busy, Desk, Parcel, Result
 from sync.send.right import Right
 from sync.store import tallies
-from sync.store.claims import Places
 from sync.store.leases import Pause
+from sync.store.wanted import Places
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome
 from sync.json_value import Json, decode
 from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass, Mapping, bodies, merge, telling
 from sync.send.known_types import KnownTypes
-from sync.store import Store, audiences, claims, debts, queue
-from sync.store.claims import Places, Wanted
+from sync.store import Store, audiences, debts, next_deliveries, queue
 from sync.store.leases import Lease
+from sync.store.wanted import Places, Wanted
 
 
 class Destination(Protocol):
@@ -132,12 +132,12 @@ class Desk:
     ) -> list[Parcel]:
         """Take what the next requests may carry, of some shares or of all, leaving out whoever is in a request already.
 
-        `places` remembers how far earlier claims got, so that each goes on from there; `lease` is one of the right to do this.
+        `places` remembers how far this got before, so that it goes on from there; `lease` is one of the right to do this.
         """
         limit = self.batch_items * requests
         wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
-        facts = self._facts(connection, claims.claim(connection, wanted, subjects, busy.deliveries))
+        facts = self._facts(connection, next_deliveries.take(connection, wanted, subjects, busy.deliveries))
         state = self._state(connection, busy, wanted, lease) if lane is Lane.USERS else []
         parcels = _by_subject([*facts, *state]) if lane is not Lane.ACTIONS else [Parcel.of(*fact) for fact in facts]
         return sorted(parcels, key=lambda parcel: parcel.can_wait) if facts else parcels
@@ -171,7 +171,7 @@ class Desk:
             queue.put_back(connection, ids, state)
         debts.put_back(connection, _updates(parcels))
 
-    def _facts(self, connection: Connection, deliveries: Sequence[claims.Delivery]) -> list[tuple[str, Part]]:
+    def _facts(self, connection: Connection, deliveries: Sequence[next_deliveries.Delivery]) -> list[tuple[str, Part]]:
         parts = [
             (delivery.subject, _part(delivery, body.document))
             for delivery in deliveries
@@ -212,7 +212,7 @@ class Desk:
         return telling(computation, decode(update.value), at, self.mapping)
 
 
-def _part(delivery: claims.Delivery, document: dict[str, Json]) -> Part:
+def _part(delivery: next_deliveries.Delivery, document: dict[str, Json]) -> Part:
     return Part(document=document, delivery_id=delivery.id, in_doubt=delivery.in_doubt, replayed=delivery.replayed)
 
 

@@ -31,13 +31,13 @@ from sqlalchemy import (
 
 from sync.delivery import State
 from sync.store import ledger_claims, runs
-from sync.store.claims import Wanted
 from sync.store.dialect import in_shares
 from sync.store.leases import Lease
 from sync.store.ledger_claims import CLAIMS, Claim, Same
 from sync.store.listed import IDS, among, one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, profiles
+from sync.store.wanted import Wanted
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
 

@@ -1,7 +1,7 @@
 """The queue of forwarded calls that Moesif has not accepted yet.
 
 A row leaves when its call was accepted and stays, with the reason, when it was rejected. Which rows are sent next, and in what
-order, is in `sync.store.claims`; what a row becomes at Moesif is worked out from the stored call when it is sent.
+order, is in `sync.store.next_deliveries`; what a row becomes at Moesif is worked out from the stored call when it is sent.
 """
 
 from __future__ import annotations

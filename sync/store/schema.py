@@ -242,7 +242,7 @@ Index(
     sqlite_where=UNSETTLED,
 )
 
-# What is on its way: see `sync.store.ledger_claims`.
+# What of the ledger is on its way: see `sync.store.ledger_claims`. The queue has none: its rows are `sending`.
 claims: Final = Table(
     "claims",
     metadata,

@@ -17,8 +17,8 @@ from sync.language.explaining import Happened
 from sync.membership import Run
 from sync.store import Store, audiences, debts, evidence
 from sync.store.audiences import Stored
-from sync.store.claims import Wanted
 from sync.store.schema import changes
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, again, audience, computed_trait, identify, keep, people, record, standing_clock, track
 
 RECENT = "event('Order Completed').within(30 days).count() >= 1"

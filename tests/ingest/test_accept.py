@@ -12,8 +12,9 @@ from sync.delivery import Lane, State
 from sync.errors import Unreachable
 from sync.ingest import accept
 from sync.payload import Mapping
-from sync.store import Store, claims
+from sync.store import Store, next_deliveries
 from sync.store.schema import calls, deliveries, profiles, rejected_calls
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, alias, call, group, identify, keep, rejected, track
 
 
@@ -101,7 +102,7 @@ def test_a_call_comes_back_as_it_was_said(store: Store) -> None:
     keep(store, said, forward=True)
 
     with store.writing() as connection:
-        found = claims.claim(connection, claims.Wanted(lane=Lane.COMPANIES, limit=10))
+        found = next_deliveries.take(connection, Wanted(lane=Lane.COMPANIES, limit=10))
 
     assert [delivery.call for delivery in found] == [said]
 

@@ -7,8 +7,9 @@ from sqlalchemy import func, select
 from sync.delivery import Lane
 from sync.ingest import AT_A_TIME, Span, replay
 from sync.payload import Mapping, bodies
-from sync.store import Store, claims
+from sync.store import Store, next_deliveries
 from sync.store.schema import deliveries
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, group, identify, keep, standing_clock, track
 
 
@@ -16,9 +17,9 @@ def replayed(store: Store, **span: object) -> list[int]:
     return list(replay(store, Span(**({"since": after(days=-10)} | span)), Mapping(), standing_clock()))
 
 
-def claimed(store: Store, lane: Lane = Lane.ACTIONS) -> list[claims.Delivery]:
+def taken(store: Store, lane: Lane = Lane.ACTIONS) -> list[next_deliveries.Delivery]:
     with store.writing() as connection:
-        return claims.claim(connection, claims.Wanted(lane=lane, limit=10_000))
+        return next_deliveries.take(connection, Wanted(lane=lane, limit=10_000))
 
 
 def test_a_replay_owes_again_what_was_delivered(store: Store) -> None:
@@ -26,17 +27,17 @@ def test_a_replay_owes_again_what_was_delivered(store: Store) -> None:
 
     assert replayed(store) == [3]
 
-    assert len(claimed(store)) == 2
-    assert [delivery.subject for delivery in claimed(store, Lane.USERS)] == ["ann"]
+    assert len(taken(store)) == 2
+    assert [delivery.subject for delivery in taken(store, Lane.USERS)] == ["ann"]
 
 
 def test_a_call_that_is_sent_again_has_the_same_transaction_id(store: Store) -> None:
     keep(store, track("ann", message_id="m"), forward=True)
-    first = claimed(store)
+    first = taken(store)
 
     replayed(store)
 
-    again = claimed(store)
+    again = taken(store)
     ids = {bodies(delivery.call, Mapping())[0].document["transaction_id"] for delivery in (*first, *again)}
     assert (len(first), len(again), len(ids)) == (1, 1, 1)
 
@@ -46,7 +47,7 @@ def test_a_replay_begins_at_since_and_ends_before_until(store: Store) -> None:
 
     replayed(store, since=after(days=-3), until=after(days=-1))
 
-    assert [delivery.call.event for delivery in claimed(store)] == ["Day 3", "Day 2"]
+    assert [delivery.call.event for delivery in taken(store)] == ["Day 3", "Day 2"]
 
 
 def test_a_replay_of_one_event_leaves_the_others(store: Store) -> None:
@@ -60,7 +61,7 @@ def test_a_replay_goes_in_the_order_of_time_and_not_of_arrival(store: Store) -> 
 
     replayed(store)
 
-    assert [delivery.call.properties["n"] for delivery in claimed(store, Lane.USERS)] == [1, 2]
+    assert [delivery.call.properties["n"] for delivery in taken(store, Lane.USERS)] == [1, 2]
 
 
 def test_a_long_history_is_owed_in_steps_and_nothing_twice_though_many_share_an_instant(store: Store) -> None:
@@ -68,7 +69,7 @@ def test_a_long_history_is_owed_in_steps_and_nothing_twice_though_many_share_an_
 
     assert replayed(store) == [AT_A_TIME, AT_A_TIME, 1]
 
-    assert len({delivery.call.event for delivery in claimed(store)}) == 2 * AT_A_TIME + 1
+    assert len({delivery.call.event for delivery in taken(store)}) == 2 * AT_A_TIME + 1
 
 
 def test_steps_that_were_done_stay_done_when_a_replay_is_broken_off(store: Store) -> None:

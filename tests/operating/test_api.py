@@ -12,7 +12,8 @@ import pytest
 from sync.apply import apply
 from sync.compute import compute
 from sync.delivery import Lane, State
-from sync.store import Store, claims, leases, metadata_types, queue, requested
+from sync.store import Store, leases, metadata_types, next_deliveries, queue, requested
+from sync.store.wanted import Wanted
 from sync.web.api.operations import OPERATIONS, Operation
 from tests.cli.conftest import CommandLine
 from tests.make import NOW, after, audience, computed_trait, definition, identify, keep, people, record, standing_clock, track
@@ -27,7 +28,7 @@ def lived_in(operated: Any) -> Any:
     record(store, computed_trait(store), {"ann": 1, "bob": 2})
     record(store, audience(store, "buyers_of_late", query="event('Order Completed').within(30 days).count() >= 1"), ["ann"])
     with store.writing() as connection:
-        first, _ = claims.claim(connection, claims.Wanted(lane=Lane.ACTIONS, limit=2))
+        first, _ = next_deliveries.take(connection, Wanted(lane=Lane.ACTIONS, limit=2))
         queue.settle(connection, [first.id], State.REJECTED, "answered 400: bad")
     return operated
 

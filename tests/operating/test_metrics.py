@@ -13,8 +13,9 @@ from sqlalchemy import event, insert, select
 
 from sync.delivery import Lane, State
 from sync.scheduler import HEARTBEAT
-from sync.store import Store, claims, figures, leases, queue, tallies
+from sync.store import Store, figures, leases, next_deliveries, queue, tallies
 from sync.store.schema import runs
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, audience, identify, keep, people, record, track
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -57,7 +58,7 @@ def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any) -> 
     keep(operated.store, identify("ann", {"plan": "gold"}), track("ann"), track("bob"), forward=True)
     record(operated.store, audience(operated.store), ["ann", "bob"])
     with operated.store.writing() as connection:
-        first, _ = claims.claim(connection, claims.Wanted(lane=Lane.ACTIONS, limit=2))
+        first, _ = next_deliveries.take(connection, Wanted(lane=Lane.ACTIONS, limit=2))
         queue.settle(connection, [first.id], State.REJECTED, "400")
     operated.clock.advance(timedelta(seconds=90))
 

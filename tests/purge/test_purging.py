@@ -19,11 +19,12 @@ from sync.ingest import accept
 from sync.language.parse import parse_audience
 from sync.payload import Mapping
 from sync.purge import AT_A_TIME, GRACE, Retention, outlook, purge, require_room
-from sync.store import Store, calls, claims, ledger, purges, queue
+from sync.store import Store, calls, ledger, next_deliveries, purges, queue
 from sync.store.audiences import Stored
 from sync.store.schema import calls as calls_table
 from sync.store.schema import changes, dates, rejected_calls
 from sync.store.schema import purges as purges_of_store
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, again, audience, definition, identify, keep, record, rejected, standing_clock, track, traits
 
 DAY = timedelta(days=1)
@@ -91,17 +92,17 @@ def test_a_call_of_which_anything_is_open_stays_until_it_is_settled(store: Store
     keep(store, ordered("told", ago(days=9)), forward=False)
     keep(store, ordered("open", ago(days=9)), forward=True)
     with store.writing() as connection:
-        claimed = [one.id for one in claims.claim(connection, claims.Wanted(lane=Lane.ACTIONS, limit=10))]
+        taken = [one.id for one in next_deliveries.take(connection, Wanted(lane=Lane.ACTIONS, limit=10))]
         if state is not State.SENDING:
-            queue.settle(connection, claimed, state, "a reason")
+            queue.settle(connection, taken, state, "a reason")
 
     assert purged(store, WEEK) == {"calls": 1}
     assert left(store) == ["open"]
 
     with store.writing() as connection:
         queue.retry(connection, true())
-        again = claims.claim(connection, claims.Wanted(lane=Lane.ACTIONS, limit=10))
-        queue.settle_accepted(connection, [one.id for one in again] or claimed)
+        again = next_deliveries.take(connection, Wanted(lane=Lane.ACTIONS, limit=10))
+        queue.settle_accepted(connection, [one.id for one in again] or taken)
     assert purged(store, WEEK) == {"calls": 1}
     assert left(store) == []
 

@@ -15,7 +15,8 @@ from sync.delivery import Accepted, Lane, Outcome, State
 from sync.ingest import Span, replay
 from sync.payload import Mapping
 from sync.send.lane import AHEAD, AT_ONCE
-from sync.store import Store, claims, queue
+from sync.store import Store, next_deliveries, queue
+from sync.store.wanted import Places, Wanted
 from tests.make import NOW, after, audience, group, identify, keep, record, standing_clock, track
 
 
@@ -25,14 +26,14 @@ def replayed(store: Store, *history: Call) -> None:
     list(replay(store, Span(since=NOW - timedelta(days=10)), Mapping(), standing_clock()))
 
 
-def claimed(
-    store: Store, lane: Lane, limit: int, busy: Iterable[str] = (), places: claims.Places | None = None
-) -> list[claims.Delivery]:
+def taken(
+    store: Store, lane: Lane, limit: int, busy: Iterable[str] = (), places: Places | None = None
+) -> list[next_deliveries.Delivery]:
     with store.writing() as connection:
-        return claims.claim(connection, claims.Wanted(lane=lane, limit=limit, places=places or claims.Places()), set(busy))
+        return next_deliveries.take(connection, Wanted(lane=lane, limit=limit, places=places or Places()), set(busy))
 
 
-def numbers(found: list[claims.Delivery]) -> list[object]:
+def numbers(found: list[next_deliveries.Delivery]) -> list[object]:
     return [one.call.properties["n"] for one in found]
 
 
@@ -55,7 +56,7 @@ def test_a_live_call_leaves_with_the_first_requests_of_a_replay_of_thousands(sto
     assert place(told, "live") < fake_road.connections
 
 
-def test_a_call_that_comes_in_during_a_replay_leaves_after_what_was_claimed_before_it(store: Store, fake_road, told) -> None:
+def test_a_call_that_comes_in_during_a_replay_leaves_after_what_was_taken_before_it(store: Store, fake_road, told) -> None:
     replayed(store, *(track(f"u{number}") for number in range(1500)))
     came: list[int] = []
 
@@ -85,18 +86,18 @@ def test_an_entry_is_told_with_the_first_requests_of_a_replay_about_everybody(st
 # ── nor does a replay ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_replay_alone_fills_every_claim(store: Store) -> None:
+def test_a_replay_alone_takes_all_the_room_each_time(store: Store) -> None:
     replayed(store, *(track("ann") for _ in range(30)))
 
-    assert [len(claimed(store, Lane.ACTIONS, 20)) for _ in range(3)] == [20, 10, 0]
+    assert [len(taken(store, Lane.ACTIONS, 20)) for _ in range(3)] == [20, 10, 0]
 
 
 @pytest.mark.parametrize(("limit", "part"), [(100, 25), (10, 3), (2, 1), (1, 0)])
-def test_a_quarter_of_each_claim_is_replayed_however_many_live_calls_wait(store: Store, limit: int, part: int) -> None:
+def test_a_quarter_of_what_is_taken_is_replayed_however_many_live_calls_wait(store: Store, limit: int, part: int) -> None:
     replayed(store, *(track("ann") for _ in range(100)))
     keep(store, *(track("bob") for _ in range(200)), forward=True)
 
-    found = claimed(store, Lane.ACTIONS, limit)
+    found = taken(store, Lane.ACTIONS, limit)
 
     assert (len(found), sum(one.replayed for one in found)) == (limit, part)
 
@@ -143,7 +144,7 @@ def test_a_live_call_about_one_of_whom_more_is_replayed_than_fits_waits_for_that
         forward=True,
     )
 
-    found = [numbers(claimed(store, Lane.COMPANIES, 20)) for _ in range(4)]
+    found = [numbers(taken(store, Lane.COMPANIES, 20)) for _ in range(4)]
 
     assert found == [[*range(19), "zed"], [*range(19, 39)], [*range(39, 50), "acme"], []]
 
@@ -152,20 +153,20 @@ def test_what_is_replayed_waits_for_live_calls_that_were_queued_before_it(store:
     keep(store, *(identify("ann", {"n": number}) for number in range(10)), forward=True)
     replayed(store)
 
-    found = [numbers(claimed(store, Lane.USERS, 6)) for _ in range(4)]
+    found = [numbers(taken(store, Lane.USERS, 6)) for _ in range(4)]
 
     assert found == [[*range(6)], [6, 7, 8, 9, 0, 1], [*range(2, 8)], [8, 9]]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_is_queued_and_claimed_each_user_is_told_in_the_order_of_the_queue(store: Store, seed: int) -> None:
+def test_whatever_is_queued_and_taken_each_user_is_told_in_the_order_of_the_queue(store: Store, seed: int) -> None:
     dice, sent = random.Random(seed), defaultdict[str, list[int]](list)
-    places, under_way = claims.Places(), list[claims.Delivery]()
+    places, under_way = Places(), list[next_deliveries.Delivery]()
     for _ in range(40):
         said = [identify(f"u{dice.randrange(6)}", {"n": 1}, at=after(days=-11)) for _ in range(dice.randrange(12))]
         keep(store, *said, forward=True)
         replayed(store, *(identify(f"u{dice.randrange(6)}") for _ in range(dice.choice((0, 0, 0, 9)))))
-        found = claimed(store, Lane.USERS, dice.randint(1, 20), (one.subject for one in under_way), places)
+        found = taken(store, Lane.USERS, dice.randint(1, 20), (one.subject for one in under_way), places)
         with store.writing() as connection:
             queue.settle(connection, [one.id for one in under_way], State.REJECTED, "answered")
         for one in under_way:

@@ -14,7 +14,8 @@ from sync.send.lane import STUBBORN
 from sync.send.parcels import Busy
 from sync.send.right import LEASE, SENDING, names
 from sync.standin import Fault, StandIn
-from sync.store import Store, claims, debts, leases, ledger, queue
+from sync.store import Store, debts, leases, ledger, next_deliveries, queue
+from sync.store.wanted import Places, Wanted
 from tests.make import audience, identify, keep, people, record, run_of, track
 from tests.make import told as ledger_of
 
@@ -260,15 +261,15 @@ def test_a_row_that_was_put_back_is_sent_before_anything_newer_about_its_user(st
     assert told.users == {f"u{user}": {"n": 63 + user} for user in range(7)}
 
 
-def test_all_that_is_unknown_about_a_user_is_claimed_at_once_whatever_the_limit(store: Store) -> None:
+def test_all_that_is_unknown_about_a_user_is_taken_at_once_whatever_the_limit(store: Store) -> None:
     keep(store, *(identify(f"u{number % 3}", {"n": number}) for number in range(9)), forward=True)
     with store.writing() as connection:
-        everything = claims.claim(connection, claims.Wanted(lane=Lane.USERS, limit=9))
+        everything = next_deliveries.take(connection, Wanted(lane=Lane.USERS, limit=9))
         queue.settle(connection, [one.id for one in everything], State.UNKNOWN, "no answer")
-        claimed = claims.claim(connection, claims.Wanted(lane=Lane.USERS, limit=2))
+        taken = next_deliveries.take(connection, Wanted(lane=Lane.USERS, limit=2))
 
-    assert [one.call.properties["n"] for one in claimed] == [0, 1, 3, 4, 6, 7]
-    assert all(one.in_doubt for one in claimed)
+    assert [one.call.properties["n"] for one in taken] == [0, 1, 3, 4, 6, 7]
+    assert all(one.in_doubt for one in taken)
 
 
 def test_what_is_unknown_stays_so_until_it_is_accepted(store: Store, fake_road, told) -> None:
@@ -286,16 +287,16 @@ def test_what_is_unknown_stays_so_until_it_is_accepted(store: Store, fake_road, 
     assert states == [{("users", "unknown"): 1}, {("users", "unknown"): 1}, {}]
 
 
-def test_claims_go_on_where_the_last_one_ended_and_come_back_for_what_is_behind(store: Store, fake_road) -> None:
+def test_taking_goes_on_where_it_ended_and_comes_back_for_what_is_behind(store: Store, fake_road) -> None:
     keep(store, *(track(f"u{number}") for number in range(30)), forward=True)
-    places = claims.Places()
-    wanted = claims.Wanted(lane=Lane.ACTIONS, limit=10, places=places)
+    places = Places()
+    wanted = Wanted(lane=Lane.ACTIONS, limit=10, places=places)
     with store.writing() as connection:
-        first = [one.id for one in claims.claim(connection, wanted)]
-        second = [one.id for one in claims.claim(connection, wanted)]
+        first = [one.id for one in next_deliveries.take(connection, wanted)]
+        second = [one.id for one in next_deliveries.take(connection, wanted)]
         queue.put_back(connection, first)
-        third = [one.id for one in claims.claim(connection, wanted)]
-        fourth = [one.id for one in claims.claim(connection, wanted)]
+        third = [one.id for one in next_deliveries.take(connection, wanted)]
+        fourth = [one.id for one in next_deliveries.take(connection, wanted)]
 
     assert first + second + third == sorted(first + second + third)
     assert fourth == first

@@ -5,13 +5,14 @@ from __future__ import annotations
 from sync.delivery import Lane, State
 from sync.json_value import Json, decode
 from sync.membership import Run
-from sync.store import Store, claims, debts, runs
+from sync.store import Store, debts, runs
 from sync.store.audiences import hold
+from sync.store.wanted import Wanted
 from tests.make import after, told
 
 
-def due_of(limit: int) -> claims.Wanted:
-    return claims.Wanted(lane=Lane.USERS, limit=limit)
+def due_of(limit: int) -> Wanted:
+    return Wanted(lane=Lane.USERS, limit=limit)
 
 
 def claim(store: Store) -> list[debts.Update]:

@@ -9,8 +9,8 @@ import pytest
 from sync.delivery import Lane, State
 from sync.store import Store, debts, erase, leases, ledger
 from sync.store.audiences import Stored
-from sync.store.claims import Wanted
 from sync.store.leases import Lease
+from sync.store.wanted import Wanted
 from tests.make import NOW, after, audience, people, record, run_of, told
 
 LONG = timedelta(seconds=45)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Select, event, select
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
 from sync.payload import Mapping
-from sync.store import Store, claims, debts, figures, ledger, ledger_claims, listed, queue
-from sync.store.claims import Wanted
+from sync.store import Store, debts, figures, ledger, ledger_claims, listed, next_deliveries, queue
 from sync.store.prepared import Prepared
 from sync.store.schema import calls, memberships, profiles
+from sync.store.wanted import Wanted
 from tests.make import after, audience, identify, keep, people, record, standing_clock
 
 
@@ -134,10 +134,10 @@ def long_queue(store: Store) -> Store:
 WHOLE = ("Seq Scan on deliveries", "SCAN deliveries\n")
 
 
-def test_claims_of_live_and_replayed_calls_go_by_their_indexes_however_long_the_queue(long_queue: Store) -> None:
+def test_live_and_replayed_calls_are_taken_by_their_indexes_however_long_the_queue(long_queue: Store) -> None:
     wanted = Wanted(lane=Lane.USERS, limit=20)
 
-    next_ones, ahead, *_ = explained(long_queue, lambda connection: claims.claim(connection, wanted))[1:]
+    next_ones, ahead, *_ = explained(long_queue, lambda connection: next_deliveries.take(connection, wanted))[1:]
 
     assert "ix_deliveries_lane" in next_ones
     assert "ix_deliveries_replayed" in ahead

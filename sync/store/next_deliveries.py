@@ -1,16 +1,17 @@
-"""Which forwarded calls are sent next, and in what order: what is unknown, what has just come in, and a part of what is replayed.
+"""Which deliveries of the queue are sent next, and in what order: what is unknown, what just came in, a part of what is replayed.
 
 Calls about one subject leave in the order in which they were queued, whatever they are. Live ones, of all subjects, go before
-replayed ones, of which each claim takes a part, so that neither waits for the end of the other (docs/decisions/0010).
+replayed ones, of which a part is taken each time, so that neither waits for the end of the other (docs/decisions/0010).
+
+What is taken is marked row by row, `sending`; a row of the ledger is not, but stands in a claim (`sync.store.ledger_claims`).
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Final, TypeAlias
@@ -25,14 +26,12 @@ from sync.store.listed import among
 from sync.store.prepared import Prepared, told
 from sync.store.queue import with_calls
 from sync.store.schema import REPLAYED, deliveries
+from sync.store.wanted import Wanted
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
 
-LOOK_BACK: Final = 5.0
-"""Seconds."""
-
 REPLAYED_PART: Final = 4
-"""Where there is both, at least one of so many calls that are claimed is a replayed one."""
+"""Where there is both, at least one of so many calls that are taken is a replayed one."""
 
 Due: TypeAlias = tuple[int, str]
 """The id of a row, and its subject."""
@@ -53,44 +52,9 @@ class Delivery:
     """Whether it was sent before, and can wait."""
 
 
-@dataclass(kw_only=True, slots=True)
-class Places:
-    """How far the claims of one lane have got, so that each goes on where the one before it ended.
-
-    Without it, each would pass over all that has just been sent: on PostgreSQL that stays in the index until a vacuum. What was
-    put back, or came late, is behind; so the places are forgotten at the end of what is due, and every few seconds.
-    """
-
-    live: int = 0
-    """Up to this id no live call is owed, up to that no replayed one, and up to this profile nothing: but for what was put back."""
-    replayed: int = 0
-    ledger: int = 0
-    since: float = field(default_factory=time.monotonic)
-
-    def forget_if_old(self) -> None:
-        if time.monotonic() - self.since > LOOK_BACK:
-            self.live, self.replayed, self.ledger, self.since = 0, 0, 0, time.monotonic()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """What is to be claimed."""
-
-    lane: Lane
-    limit: int
-    shares: frozenset[int] | None = None
-    """Whose; None for everybody's."""
-    places: Places = field(default_factory=Places)
-
-    @property
-    def in_order(self) -> bool:
-        """Whether what is about one subject must leave in order; actions are about none."""
-        return self.lane is not Lane.ACTIONS
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Passed:
-    """Who must not be claimed now."""
+    """What must not be taken now."""
 
     busy: AbstractSet[str]
     """Subjects about whom something is on the way."""
@@ -103,7 +67,7 @@ class _Passed:
         return list(takewhile(lambda row: row[0] not in self.on_the_way, others))
 
 
-def claim(
+def take(
     connection: Connection, wanted: Wanted, busy: AbstractSet[str] = frozenset(), on_the_way: AbstractSet[int] = frozenset()
 ) -> list[Delivery]:
     """Take the next due rows of a lane, unknown ones first, leaving out subjects about whom something is on the way.
