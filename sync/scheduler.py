@@ -14,10 +14,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -74,11 +76,11 @@ class Scheduler:
         # Until when each waits that was computed as of a later time, so that it is said once.
         self._ahead: dict[str, datetime] = {}
         # The heart must beat while every worker is busy.
-        executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
+        self._executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
-        self._apscheduler = BackgroundScheduler(executors=executors, job_defaults=defaults, timezone=UTC)
+        self._apscheduler = BackgroundScheduler(executors=self._executors, job_defaults=defaults, timezone=UTC)
 
     def start(self) -> None:
         """Begin, with everything that became due while nobody ran; or stand by where another scheduler leads."""
@@ -89,12 +91,15 @@ class Scheduler:
         self.every(LOOK, self._look_for_requests)
         self._apscheduler.add_job(self._stand_by, "interval", seconds=STAND_BY.total_seconds(), executor="heart", id=_STAND_BY)
         if self.lead.held is not None:
-            self._apscheduler.pause_job(_STAND_BY)
+            self._wake_at(_STAND_BY, None)
         self._apscheduler.start()
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs."""
-        self._apscheduler.shutdown(wait=True)
+        # APScheduler would wait with its locks held, and a job that adds, ends or moves another needs them.
+        self._apscheduler.shutdown(wait=False)
+        for executor in self._executors.values():
+            executor.shutdown(wait=True)
         self.lead.leave()
 
     def silence(self) -> float:
@@ -223,11 +228,17 @@ class Scheduler:
 
     def _stand_by(self) -> None:
         if self._seek():
-            self._apscheduler.pause_job(_STAND_BY)
+            self._wake_at(_STAND_BY, None)
             self._beat()
             # What became due since the one before stopped or died.
             for key in self._jobs:
-                self._apscheduler.modify_job(key, next_run_time=system_clock())
+                self._wake_at(key, system_clock())
+
+    def _wake_at(self, id: str, at: datetime | None) -> None:
+        """Run a job next at an instant, or not at all for now."""
+        # It is not there where all has been stopped meanwhile, or its definition has just gone.
+        with suppress(JobLookupError):
+            self._apscheduler.modify_job(id, next_run_time=at)
 
     def _seek(self) -> bool:
         try:
@@ -245,7 +256,8 @@ class Scheduler:
         except SyncError as error:
             log.warning("no heartbeat: %s", error)
         if self.lead.held is None:
-            self._apscheduler.resume_job(_STAND_BY)
+            with suppress(JobLookupError):
+                self._apscheduler.resume_job(_STAND_BY)
         self._beaten = time.monotonic()
 
     def _add(self, key: str, schedule: Schedule) -> None:
@@ -257,7 +269,8 @@ class Scheduler:
 
     def _remove(self, key: str) -> None:
         if self._jobs.pop(key, None) is not None:
-            self._apscheduler.remove_job(key)
+            with suppress(JobLookupError):
+                self._apscheduler.remove_job(key)
 
 
 def _about(run: Run) -> dict[str, object]:

@@ -19,6 +19,7 @@ from sync.apply import apply
 from sync.audience import Cron, Definition, Every, Guard, Manual, Schedule
 from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
+from sync.lead import LEADING
 from sync.scheduler import HEARTBEAT, Scheduler
 from sync.serve import watch
 from sync.store import Store, leases, requested
@@ -411,6 +412,29 @@ def test_stopping_waits_for_the_run_that_is_under_way(store: Store) -> None:
     running.stop()
 
     assert ended.is_set()
+
+
+def test_stopping_does_not_wait_for_ever_for_a_job_that_changes_what_runs(store: Store) -> None:
+    running, begun, go_on = scheduler(store, system_clock), threading.Event(), threading.Event()
+
+    def look_at_file() -> None:
+        begun.set()
+        go_on.wait(5)
+        defined(store, definition("new", schedule=HOURLY))
+        running.rebuild()
+
+    running.every(timedelta(seconds=0.1), look_at_file)
+    running.start()
+    begun.wait(5)
+    stopping = threading.Thread(target=running.stop, daemon=True)
+    stopping.start()
+    time.sleep(0.2)
+    go_on.set()
+    stopping.join(5)
+
+    assert not stopping.is_alive()
+    with store.reading() as connection:
+        assert leases.holder(connection, LEADING, system_clock()) is None
 
 
 def test_instants_of_slots_survive_the_store(store: Store) -> None:
