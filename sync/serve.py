@@ -68,8 +68,7 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
         if only is not Part.WEB:
             stack.enter_context(_working(app, wake, stop) if prepared else _working_later(app, wake, stop))
         if only is Part.WORKER:
-            ready("personas-sync works; no HTTP in this process")
-            _until_signalled(stop)
+            _until_signalled(stop, lambda: ready("personas-sync works; no HTTP in this process"))
         else:
             _serve_http(app, wake, ready)
         ending.begin()
@@ -339,9 +338,10 @@ def watch(silence: Callable[[], float], stop: threading.Event, every: float = WA
             return
 
 
-def _until_signalled(stop: threading.Event) -> None:
+def _until_signalled(stop: threading.Event, ready: Callable[[], None]) -> None:
     kept = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        ready()
         stop.wait()
     finally:
         for number, handler in kept.items():

@@ -25,6 +25,7 @@ from sync.cli.logs import log_to_stderr
 from sync.cli.output import note
 from sync.serve import Part, serve
 from sync.settings import from_folder
+from sync.store.schema import claims
 
 
 def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path) -> None:
@@ -50,6 +51,7 @@ def work(folder: Path, environ: Mapping[str, str], durations: Durations, stops_a
     os.environ.clear()
     os.environ.update(environ)
     _say_in(folder / "log")
+    faulthandler.enable()
     settings = from_folder(os.environ, folder)
     log_to_stderr(logging.INFO, settings.log_format)
     with opened(settings) as app:
@@ -91,11 +93,14 @@ def die_at(step: int, how: signal.Signals = signal.SIGKILL) -> None:
 
 
 def _stop_with_claim(number: int) -> None:
-    """Let the process stop once its n-th claim that took anything has been committed, and nothing of it been sent."""
+    """Let the process stop once its n-th transaction that took anything has been committed, and nothing of it been sent."""
     count, here = itertools.count(1), threading.local()
 
-    def executed(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith(("UPDATE deliveries", "UPDATE memberships")) and "attempts + " in statement and cursor.rowcount:
+    def executed(_connection: Any, cursor: Any, statement: str, told: Any, *_: Any) -> None:
+        takes_calls = statement.startswith("UPDATE deliveries") and "attempts + " in statement and cursor.rowcount
+        # Their rows go by COPY, which no event tells of.
+        makes_claims = "nextval" in statement and claims.name in told.values() and told["number"]
+        if takes_calls or makes_claims:
             here.has_claimed = True
 
     def returned(*_: Any) -> None:

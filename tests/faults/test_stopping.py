@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import func, select
 
+from sync.app import opened
 from sync.delivery import Lane
+from sync.serve import Part, serve
+from sync.settings import read
 from sync.standin import Fault, StandIn
 from sync.store import Store, queue
 from sync.store import schema as t
@@ -16,6 +22,7 @@ from tests.crash import oracle
 from tests.crash.kills import hold_to_everything, let_leases_end, settle, wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
+from tests.faults.places import Place
 
 WITHIN = 12.0
 """Seconds: the ten that are promised, and what a busy machine takes."""
@@ -72,6 +79,20 @@ def test_what_is_under_way_is_finished_what_was_acknowledged_is_stored_and_the_r
             )
             orders = connection.scalar(select(func.count()).select_from(t.calls).where(t.calls.c.type == "track"))
         assert 0 < owed == orders - len(standin.actions())
+
+
+def test_a_worker_that_is_told_to_stop_the_moment_it_says_that_it_works_ends_well(place: Place) -> None:
+    too_early: list[int] = []
+    kept = signal.signal(signal.SIGTERM, lambda number, _: too_early.append(number))
+    # What ends it all the same where the first is lost.
+    later = threading.Timer(5, os.kill, (os.getpid(), signal.SIGTERM))
+    later.start()
+    with opened(read({"SYNC_DATABASE_URL": place.url, "SYNC_DEFINITIONS": "none.yaml"})) as app:
+        serve(app, Part.WORKER, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    later.cancel()
+    signal.signal(signal.SIGTERM, kept)
+
+    assert not too_early
 
 
 def test_what_is_not_answered_in_time_is_cut_off_and_told_again(folder: Folder, store: Store, standin: StandIn) -> None:
