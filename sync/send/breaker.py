@@ -70,7 +70,7 @@ class Breaker:
             leases.open_lane(connection, last)
         elif last is not None and was_probing:
             # Nothing was asked, since all was refused here: whoever is next finds out.
-            for pause in [one for one in known.values() if one is last or (one.key_refused and last.key_refused)]:
+            for pause in [one for _, one in sorted(known.items()) if one is last or (one.key_refused and last.key_refused)]:
                 leases.pause(connection, replace(pause, until=now))
 
     def _pause(self, connection: Connection, worst: Failure, known: dict[Lane, Pause], failures: int, *, late: bool) -> None:
@@ -81,7 +81,8 @@ class Breaker:
         )
         extra = {"lane": self._lane.value}
         log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason, extra=extra)
-        for lane in Lane if refused else (self._lane,):
+        # In the order in which whoever else holds several takes them.
+        for lane in sorted(Lane) if refused else (self._lane,):
             before = known.get(lane)
             # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.
             if before is None or before.until < until or (lane is self._lane and not late):

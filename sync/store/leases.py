@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, Text, and_, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Text, and_, delete, func, literal, or_, select, tuple_, update
 
 from sync.delivery import Lane
 from sync.store.dialect import upsert
@@ -67,7 +67,7 @@ def take_some(
     ends = now + duration
     rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
     connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
-    free = or_(leases.c.owner == "", leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
+    free = or_(leases.c.owner == "", _is_over(now))
     wanted = select(leases).where(leases.c.name.in_(names), free).order_by(leases.c.name).limit(most)
     found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
     taken = update(leases).where(leases.c.name.in_([row.name for row in found]))
@@ -77,6 +77,7 @@ def take_some(
 
 def renew(connection: Connection, several: Collection[Lease], now: datetime, duration: timedelta) -> bool:
     """Hold leases for longer; False where one of them was lost."""
+    _lock(connection, leases.c.name, _ours(several))
     return connection.execute(update(leases).where(_ours(several)).values(expires_at=now + duration)).rowcount == len(several)
 
 
@@ -101,23 +102,25 @@ _CURRENT: Final = Prepared(
 
 def is_held(name: ColumnElement[str], epoch: ColumnElement[int], now: datetime) -> ColumnElement[bool]:
     """Return whether somebody still has the lease of a name as of an epoch, as an expression."""
-    that = and_(leases.c.name == name, leases.c.epoch == epoch, leases.c.owner != "")
-    return select(leases.c.name).where(that, leases.c.expires_at > now, leases.c.expires_at < now + LONGEST).exists()
+    return select(leases.c.name).where(leases.c.name == name, leases.c.epoch == epoch, _holds(now)).exists()
 
 
 def give_back(connection: Connection, several: Collection[Lease]) -> None:
     """End leases before their time; the epochs stay, so that the next holder's are others."""
+    _lock(connection, leases.c.name, _ours(several))
     connection.execute(update(leases).where(_ours(several)).values(owner=""))
 
 
 def let_go(connection: Connection, several: Collection[str], owner: str) -> None:
     """End whichever of these leases an owner holds, who has lost count of them."""
-    connection.execute(update(leases).where(leases.c.name.in_(several), leases.c.owner == owner).values(owner=""))
+    theirs = and_(leases.c.name.in_(several), leases.c.owner == owner)
+    _lock(connection, leases.c.name, theirs)
+    connection.execute(update(leases).where(theirs).values(owner=""))
 
 
 def count_held(connection: Connection, prefix: str, now: datetime) -> int:
     """Count the leases below a name that somebody holds."""
-    held = and_(leases.c.name.startswith(prefix, autoescape=True), leases.c.owner != "", leases.c.expires_at > now)
+    held = and_(leases.c.name.startswith(prefix, autoescape=True), _holds(now))
     return connection.scalars(select(func.count()).select_from(leases).where(held)).one()
 
 
@@ -127,9 +130,9 @@ def present(connection: Connection, prefix: str, owner: str, now: datetime, dura
     row = {"owner": owner, "epoch": 1, "expires_at": now + duration}
     here = upsert(connection, leases).values(name=name, **row)
     connection.execute(here.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
-    over = or_(leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
-    gone = and_(leases.c.name.startswith(prefix, autoescape=True), over)
-    connection.execute(delete(leases).where(gone))
+    gone = select(leases.c.name).where(leases.c.name.startswith(prefix, autoescape=True), _is_over(now))
+    # What another transaction has is left for the next time, and not waited for with a row of one's own in hand.
+    connection.execute(delete(leases).where(leases.c.name.in_(gone.with_for_update(skip_locked=True))))
     return count_held(connection, prefix, now)
 
 
@@ -140,8 +143,7 @@ def leave(connection: Connection, prefix: str, owner: str) -> None:
 
 def holder(connection: Connection, name: str, now: datetime) -> str | None:
     """Return who holds a lease, None where nobody does."""
-    held = and_(leases.c.name == name, leases.c.owner != "", leases.c.expires_at > now, leases.c.expires_at < now + LONGEST)
-    return connection.scalars(select(leases.c.owner).where(held)).one_or_none()
+    return connection.scalars(select(leases.c.owner).where(leases.c.name == name, _holds(now))).one_or_none()
 
 
 def pause(connection: Connection, pause: Pause) -> None:
@@ -158,7 +160,9 @@ def pause(connection: Connection, pause: Pause) -> None:
 
 def try_key_again(connection: Connection, now: datetime) -> None:
     """Let lanes that wait because the key was refused try at once."""
-    connection.execute(update(lanes).where(lanes.c.key_refused, lanes.c.paused_until > now).values(paused_until=now))
+    waiting = and_(lanes.c.key_refused, lanes.c.paused_until > now)
+    _lock(connection, lanes.c.lane, waiting)
+    connection.execute(update(lanes).where(waiting).values(paused_until=now))
 
 
 def begin_probe(connection: Connection, pause: Pause, now: datetime, until: datetime) -> bool:
@@ -167,6 +171,7 @@ def begin_probe(connection: Connection, pause: Pause, now: datetime, until: date
     Where the key was refused, one request tries it for all lanes.
     """
     over = lanes.c.paused_until <= now
+    _lock(connection, lanes.c.lane, _opened_with(pause))
     probed = update(lanes).where(lanes.c.lane == pause.lane.value, over).values(paused_until=until)
     if connection.execute(probed).rowcount == 0:
         return False
@@ -177,8 +182,8 @@ def begin_probe(connection: Connection, pause: Pause, now: datetime, until: date
 
 def open_lane(connection: Connection, pause: Pause) -> None:
     """Let a lane send again; where its key had been refused, all for which that was so."""
-    which = or_(lanes.c.lane == pause.lane.value, and_(lanes.c.key_refused, literal(pause.key_refused)))
-    connection.execute(delete(lanes).where(which))
+    _lock(connection, lanes.c.lane, _opened_with(pause))
+    connection.execute(delete(lanes).where(_opened_with(pause)))
 
 
 def pauses(connection: Connection) -> dict[Lane, Pause]:
@@ -208,6 +213,28 @@ def beat(connection: Connection, name: str, at: datetime, detail: str) -> None:
 def last_beat(connection: Connection, name: str) -> datetime | None:
     """Return when something last said that it was alive."""
     return connection.scalars(select(heartbeats.c.at).where(heartbeats.c.name == name)).one_or_none()
+
+
+def _lock(connection: Connection, key: Column[str], condition: ColumnElement[bool]) -> None:
+    """Keep other writers away from rows of a table, taking them in the order of their key.
+
+    An UPDATE takes them as they lie in the table: two that meet the same rows in different orders would wait for each other.
+    """
+    connection.execute(select(key).where(condition).order_by(key).with_for_update()).all()
+
+
+def _holds(now: datetime) -> ColumnElement[bool]:
+    """Return whether a row is a lease that somebody has."""
+    return and_(leases.c.owner != "", leases.c.expires_at > now, leases.c.expires_at < now + LONGEST)
+
+
+def _is_over(now: datetime) -> ColumnElement[bool]:
+    return or_(leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
+
+
+def _opened_with(pause: Pause) -> ColumnElement[bool]:
+    """Return whether a row is the lane of a pause, or one that waits for the same key."""
+    return or_(lanes.c.lane == pause.lane.value, and_(lanes.c.key_refused, literal(pause.key_refused)))
 
 
 def _ours(several: Collection[Lease]) -> ColumnElement[bool]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import Connection, Select, func, select, text
+
 from sync.delivery import Lane
-from sync.store import Store, leases
+from sync.errors import StoreBusy
+from sync.store import Store, leases, schema
 from sync.store.leases import Lease, Pause
 from tests.make import NOW, after
 
 MINUTE = timedelta(minutes=1)
+
+several_writers = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""SQLite has one at a time."""
 
 
 def take(store: Store, owner: str, at=NOW) -> Lease | None:
@@ -194,3 +203,80 @@ def test_the_last_beat_is_remembered(store: Store) -> None:
         leases.beat(connection, "heart", after(seconds=5), "")
 
         assert leases.last_beat(connection, "heart") == after(seconds=5)
+
+
+def test_what_a_clock_that_was_ahead_holds_is_not_counted_as_held(store: Store) -> None:
+    with store.writing() as connection:
+        leases.take_some(connection, ["share/0", "share/1"], "ahead", after(days=300), MINUTE, 2)
+
+        assert leases.count_held(connection, "share/", NOW) == 0
+
+
+# ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def waiting(store: Store) -> int:
+    """How many wait for a lock of another."""
+    with store.reading() as connection:
+        mine = text("wait_event_type = 'Lock' AND datname = current_database()")
+        return connection.scalars(select(func.count()).select_from(text("pg_stat_activity")).where(mine)).one()
+
+
+def met(store: Store, place: Select[tuple[str]], *works: Callable[[Connection], object]) -> list[StoreBusy]:
+    """Let writers begin one after another while a row is held that all of them want; return what went wrong."""
+    failures: list[StoreBusy] = []
+
+    def write(work: Callable[[Connection], object]) -> None:
+        try:
+            with store.writing() as connection:
+                work(connection)
+        except StoreBusy as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(work,)) for work in works]
+    with store.writing() as holding:
+        holding.execute(place.with_for_update(read=True)).all()
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            deadline = time.monotonic() + 10
+            while waiting(store) < number and time.monotonic() < deadline:
+                time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+@several_writers
+def test_who_renews_and_who_writes_answers_down_never_wait_for_each_other(store: Store) -> None:
+    with store.writing() as connection:
+        # They lie in the table in another order than that of their names.
+        held = leases.take_some(connection, ["c", "b", "a"], "one", NOW, MINUTE, 3)
+    middle = select(schema.leases.c.name).where(schema.leases.c.name == "b")
+
+    failures = met(
+        store,
+        middle,
+        lambda connection: leases.renew(connection, held, NOW, MINUTE),
+        lambda connection: leases.still_held(connection, held),
+    )
+
+    assert failures == []
+
+
+@several_writers
+def test_lanes_that_try_the_key_at_once_never_wait_for_each_other(store: Store) -> None:
+    refused = {lane: pause(lane, until=NOW, key_refused=True) for lane in (Lane.COMPANIES, Lane.ACTIONS, Lane.USERS)}
+    with store.writing() as connection:
+        for one in refused.values():
+            leases.pause(connection, one)
+    begun: list[bool] = []
+
+    def begin(lane: Lane) -> Callable[[Connection], None]:
+        return lambda connection: begun.append(leases.begin_probe(connection, refused[lane], NOW, after(seconds=31)))
+
+    failures = met(
+        store, select(schema.lanes.c.lane).where(schema.lanes.c.lane == "companies"), begin(Lane.USERS), begin(Lane.ACTIONS)
+    )
+
+    assert failures == []
+    assert sorted(begun) == [False, True]
