@@ -1,10 +1,11 @@
 """How many calls the HTTP door makes durable in a second, beside what the database takes without us.
 
 The real server, `personas-sync serve --only web`, fed over loopback by a client in another process that has its requests ready.
-Batches of 100 calls, as Segment's SDKs send them, beside a bare COPY (PostgreSQL) or `executemany` (SQLite) of the very rows of
-`calls` that the server wrote, into a table with the same indexes, one connection, one durable commit per 100; and for fairness also
-one commit per as many as the server had in one. The server writes more than those rows: who the people are, what is owed to
-Moesif, which dates there are. Single calls beside a handler that does nothing, on the same server program.
+Batches of 100 calls, as Segment's SDKs send them, beside a bare COPY (PostgreSQL) or `executemany` (SQLite) of the very rows that
+the server wrote of them, in `calls` and in `deliveries`, into tables with the same indexes and checks, one connection, one durable
+commit per 100; for fairness also one commit per as many as the server had in one, and the rows of `calls` alone. The server does
+more than write those rows: it finds out which are new and who the people are, and writes what was learned of them. Single calls
+beside a handler that does nothing, on the same server program.
 
 All in turn, round by round. At the end the store is held to what was sent: everything, and everything once.
 """
@@ -20,7 +21,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from benchmarks.bare import Bare
+from benchmarks.bare import CALLS, OWED, Bare
 from benchmarks.databases import opened
 from benchmarks.feeding import feed, request
 from benchmarks.report import Report, Timing, require, require_equal
@@ -32,6 +33,7 @@ from sync.store.schema import calls, deliveries, rejected_calls
 BATCHES: Final = "calls in batches of 100"
 BARE: Final = "bare rows, a commit per 100"
 GROUPED: Final = "bare rows, a commit per as many as the server had"
+ALONE: Final = "bare rows of `calls` alone, a commit per 100"
 SINGLES: Final = "single calls"
 NOTHING: Final = "requests to an empty handler"
 
@@ -49,13 +51,14 @@ def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     report = Report(sizes={name: getattr(arguments, name) for name in ("rounds", "batches", "singles", "senders", "clients")})
     url = next(urls)
     with ExitStack() as stack:
-        store, *others = (stack.enter_context(opened(one)) for one in (url, next(urls), next(urls)))
+        store, *others = (stack.enter_context(opened(one)) for one in (url, next(urls), next(urls), next(urls)))
         course = _Course(
             store=store,
             server=stack.enter_context(serving(url)),
             nothing=stack.enter_context(serving_nothing()),
-            bare=Bare(store, others[0]),
-            grouped=Bare(store, others[1]),
+            bare=Bare(store, others[0], CALLS, OWED),
+            grouped=Bare(store, others[1], CALLS, OWED),
+            alone=Bare(store, others[2], CALLS),
             senders=arguments.senders,
             clients=arguments.clients,
         )
@@ -77,6 +80,7 @@ class _Course:
     nothing: Running
     bare: Bare
     grouped: Bare
+    alone: Bare
     senders: int
     clients: int
     traffic: Traffic = field(default_factory=Traffic)
@@ -101,10 +105,11 @@ class _Course:
         self.groups.append(batches / self._commits_after(last))
         self._write(BARE, self.bare, BATCH)
         self._write(GROUPED, self.grouped, round(self.groups[-1]) * BATCH)
+        self._write(ALONE, self.alone, BATCH)
         alone = [self.traffic.single() for _ in range(singles)]
         self._feed(SINGLES, [request(path, body) for path, body in alone])
         self._feed(NOTHING, [request("/empty", body) for _, body in alone])
-        for bare in (self.bare, self.grouped):
+        for bare in (self.bare, self.grouped, self.alone):
             bare.follow(Timing(name="unreported"), BATCH)
         self.memory += filter(None, [self.server.memory()])
 
@@ -142,7 +147,7 @@ class _Course:
         require_equal("calls stored", len(found), len(self.traffic.message_ids))
         require(found == sorted(self.traffic.message_ids), "other calls are stored than were sent")
         require_equal("calls rejected, and owed to Moesif", (rejected, owed), (0, self.traffic.forwarded))
-        for bare in (self.bare, self.grouped):
+        for bare in (self.bare, self.grouped, self.alone):
             bare.follow(Timing(name="unreported"), BATCH)
             bare.require_same()
 
@@ -155,6 +160,7 @@ class _Course:
         report.facts |= {f"{name}, a second": round(median(rates)) for name, rates in self.rates.items()}
         report.facts["batches in one commit of the server"] = round(median(self.groups), 1)
         report.facts["batches ÷ bare rows, a commit per as many as the server had"] = round(self.ratio(BATCHES, GROUPED), 2)
+        report.facts["batches ÷ bare rows of `calls` alone, a commit per 100"] = round(self.ratio(BATCHES, ALONE), 2)
         report.facts["the client's share of one processor, most"] = round(max(self.client), 2)
         report.must("batches ÷ bare rows, a commit per 100", self.ratio(BATCHES, BARE), least=0.5)
         report.must("single calls ÷ requests to an empty handler", self.ratio(SINGLES, NOTHING), least=0.25)

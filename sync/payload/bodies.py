@@ -79,6 +79,8 @@ def wanted(call: Call) -> bool:
     Names are case-sensitive, an object of options counts as yes, null as absent. A value under either name of the destination
     is worth more than `All`; where the two names disagree, false wins: nobody who wrote it meant "send".
     """
+    if not call.integrations:
+        return True
     named = [call.integrations[name] for name in _NAMES if call.integrations.get(name) is not None]
     if any(value is False for value in named):
         return False

@@ -6,7 +6,7 @@ and by the driver's `executemany` on SQLite. Values are what the driver takes: i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -24,8 +24,12 @@ _KINDS: Final = frozenset(
 
 def insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert rows, in the order given. Raises what SQLAlchemy raises."""
-    if not rows:
-        return
+    if rows:
+        insert_as_made(connection, table, names, rows)
+
+
+def insert_as_made(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert rows of which there is one at least, while they are being made: PostgreSQL keeps the first ones meanwhile."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_insert(table.name, tuple(names)), [*rows])
     else:
@@ -61,7 +65,7 @@ def _insert(table: str, names: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of ours
 
 
-def _copy(connection: Connection, statement: str, rows: Sequence[Row]) -> None:
+def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
     driver = connection.connection.driver_connection
     assert driver is not None, "it is connected"
     try:

@@ -6,10 +6,9 @@ share a commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, literal, select, tuple_
@@ -115,8 +114,7 @@ def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed:
     arrival = arrivals.number(connection)
     placed = [(source, call, people.place(call)) for source, call in wanted]
     people.write(connection, now, arrival)
-    rows = [_row(source, call, people.id(profile), arrival) for source, call, profile in placed]
-    _insert(connection, [call for _, call in wanted], rows, owed, now)
+    _insert(connection, [(source, call, people.id(profile)) for source, call, profile in placed], owed, now, arrival)
     return len(wanted)
 
 
@@ -133,8 +131,9 @@ _STORED: Final = Prepared(select(calls.c.message_id).where(listed.one_of(calls.c
 
 
 class _Row(NamedTuple):
-    """A row of `calls` but for its id, as it is written."""
+    """A row of `calls` as it is written."""
 
+    id: int
     message_id: str
     source: str
     type: str
@@ -152,8 +151,9 @@ class _Row(NamedTuple):
     arrival: int
 
 
-def _row(source: str, call: Call, profile_id: int, arrival: int) -> _Row:
+def _row(id: int, source: str, call: Call, profile_id: int, arrival: int) -> _Row:
     return _Row(
+        id,
         call.message_id,
         source,
         # As `value`, which takes its time.
@@ -173,12 +173,23 @@ def _row(source: str, call: Call, profile_id: int, arrival: int) -> _Row:
     )
 
 
-def _insert(connection: Connection, batch: Sequence[Call], rows: Sequence[_Row], owed: Owed, now: datetime) -> None:
-    ids = bulk.new_ids(connection, calls, len(rows))
-    bulk.insert(connection, calls, (calls.c.id.name, *_Row._fields), [(id, *row) for id, row in zip(ids, rows, strict=True)])
-    owe(connection, [(id, lane, subject) for id, call in zip(ids, batch, strict=True) for lane, subject in owed(call)], now)
-    found = (dates.of_call(call, row.profile_id, row.properties, row.context) for call, row in zip(batch, rows, strict=True))
-    dates.add(connection, chain.from_iterable(found))
+def _insert(connection: Connection, placed: Sequence[tuple[str, Call, int]], owed: Owed, now: datetime, arrival: int) -> None:
+    """Insert calls of (source, call, profile id), one at least, with what is owed of them and the dates in them."""
+    ids = bulk.new_ids(connection, calls, len(placed))
+    owing: list[tuple[int, Lane, str]] = []
+    found: list[dates.Found] = []
+
+    # While the database works on the rows before: the three take a third of the program's time for a call.
+    def rows() -> Iterator[_Row]:
+        for id, (source, call, profile_id) in zip(ids, placed, strict=True):
+            row = _row(id, source, call, profile_id, arrival)
+            owing.extend((id, lane, subject) for lane, subject in owed(call))
+            found.extend(dates.of_call(call, profile_id, row.properties, row.context))
+            yield row
+
+    bulk.insert_as_made(connection, calls, _Row._fields, rows())
+    owe(connection, owing, now)
+    dates.add(connection, found)
 
 
 def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime, *, replayed: bool = False) -> None:

@@ -73,6 +73,7 @@ def test_ingest_is_measured_beside_what_the_database_takes_and_held_to_what_was_
         "calls in batches of 100": 3,
         "bare rows, a commit per 100": 3,
         "bare rows, a commit per as many as the server had": told["timings"][2]["times"],
+        "bare rows of `calls` alone, a commit per 100": 3,
         "single calls": 10,
         "requests to an empty handler": 10,
     }
