@@ -55,7 +55,8 @@ def apply(store: Store, wanted: Sequence[Definition], now: datetime) -> Changes:
 
 
 def apply_within(connection: Connection, wanted: Sequence[Definition], now: datetime) -> Changes:
-    """Do the same as a part of a transaction that writes."""
+    """Do the same as a part of a transaction that writes; until its end no run records anything, and no answer is written down."""
+    audiences.hold(connection)
     changes = _compare(audiences.all_stored(connection), wanted)
     for definition in changes.added:
         audiences.add(connection, definition, now)

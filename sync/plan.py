@@ -169,6 +169,7 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
 
     def applied(connection: Connection) -> tuple[Run, ...]:
         now = clock()
+        audiences.hold(connection)
         changes = apply_within(connection, wanted, now) if wanted is not None else _NOTHING
         moved = _moved_definitions(sealed, changes)
         runs = []
@@ -180,8 +181,7 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
                 continue
             seen = look(connection, stored, Wanted(at=step.at), now)
             moved += _moved(connection, seen, step)
-            # Within the transaction nobody can have come in between; this keeps others away until its end.
-            assert is_current(connection, seen)
+            assert is_current(connection, seen), "nobody has recorded anything since they are held"
             runs.append(record(connection, seen, Wanted(at=step.at), now, clock()))
         if moved:
             raise InputError(

@@ -1,7 +1,7 @@
 """The right to send: leases on shares of the users and companies, held together for a while, and given back together.
 
 Whom a share is about is decided by the subject, a user's or a company's id, so that everything about one subject is sent by one
-process at a time. Calls without a subject belong to whoever sends, and are taken by row (`sync.store.queue`).
+process at a time. Calls without one, of people who are not known, are all in one share.
 """
 
 from __future__ import annotations

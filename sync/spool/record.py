@@ -24,7 +24,7 @@ _WITHOUT_ID: Final = UUID("0ad0c4ac-8e0a-4a8c-9b4a-0f8d2e5c7a61")
 
 
 class Damaged(ValueError):
-    """A line is not what was written."""
+    """A line is not what was written, or not what this release writes."""
 
 
 def line_of(incoming: Incoming) -> bytes:
@@ -38,12 +38,10 @@ def read_line(line: bytes) -> Incoming:
     sum, _, body = line.partition(b" ")
     if sum != b"%08x" % zlib.crc32(body):
         raise Damaged("the checksum is another")
-    found: Any = decode(body.partition(b" ")[2])
-    return Incoming(
-        source=found["source"],
-        calls=tuple(_call(call) for call in found["calls"]),
-        rejected=tuple(_refused(refused, f"{line!r} {place}") for place, refused in enumerate(found["rejected"])),
-    )
+    try:
+        return _incoming(decode(body.partition(b" ")[2]), line)
+    except (KeyError, TypeError, ValueError):
+        raise Damaged("it was written by another release") from None
 
 
 def calls_in(line: bytes) -> int:
@@ -55,6 +53,14 @@ def calls_in(line: bytes) -> int:
 def first_instant(incoming: Incoming) -> datetime:
     """Return when it came in."""
     return incoming.calls[0].received_at if incoming.calls else incoming.rejected[0].received_at
+
+
+def _incoming(found: Any, line: bytes) -> Incoming:
+    return Incoming(
+        source=found["source"],
+        calls=tuple(_call(call) for call in found["calls"]),
+        rejected=tuple(_refused(refused, f"{line!r} {place}") for place, refused in enumerate(found["rejected"])),
+    )
 
 
 def _call(written: dict[str, Any]) -> Call:

@@ -13,6 +13,7 @@ from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
 from sync.settings import masked_database_url
@@ -164,6 +165,10 @@ def _translated(store: Store) -> Iterator[None]:
         yield
     except SyncError:
         raise
+    except NoConnectionFree as error:
+        raise StoreBusy(
+            f"this program has all its connections to the store {store.name} in use; nothing was done, try again"
+        ) from error
     except (OperationalError, InterfaceError) as error:
         raise _explained(store.name, error) from error
     except DatabaseError as error:

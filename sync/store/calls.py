@@ -23,7 +23,7 @@ from sync.store.schema import calls, deliveries, rejected_calls
 from sync.store.types import to_micros, to_text
 
 Owed = Callable[[Call], Sequence[tuple[Lane, str]]]
-"""What of a call is to be forwarded: a lane, and the user or company it is about (empty for an action)."""
+"""What of a call is to be forwarded: a lane, and the user or company it is about (empty for what somebody unknown did)."""
 
 
 Place = tuple[datetime, int]

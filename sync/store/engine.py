@@ -49,8 +49,8 @@ _left_behind: Final[list[Pool]] = []
 def open_engine(url: str, patience: float = BUSY_SECONDS) -> Engine:
     """Return an engine for `sqlite:///…` or `postgresql+psycopg://…`; nothing is connected yet.
 
-    `patience` is how many seconds to wait for a connection, and for a file or, if it is less than usual, a row that another process
-    has locked. Errors of the engine never show bound values: those are people's data.
+    `patience` is how many seconds to wait for a connection, be it until one of this program's is free again, and for a file or, if
+    it is less than usual, a row that another process has locked. Errors of the engine never show bound values, which are people's.
     """
     parsed = make_url(url)
     engine = _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience)
@@ -66,6 +66,7 @@ def _postgresql(url: URL, patience: float) -> Engine:
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=10,
+        pool_timeout=patience,
         # The one used last, which has our statements prepared.
         pool_use_lifo=True,
         json_serializer=to_text,
@@ -111,7 +112,9 @@ def _hurry(engine: Engine, milliseconds: int) -> None:
 
 
 def _sqlite(url: URL, patience: float) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience, "check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True, pool_timeout=patience, connect_args={"timeout": patience, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "do_connect")
     def opening(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:

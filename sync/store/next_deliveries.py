@@ -44,7 +44,7 @@ class Delivery:
     id: int
     lane: Lane
     subject: str
-    """The user or company it is about; empty for an action."""
+    """The user or company it is about; empty for what somebody unknown did."""
     call: Call
     in_doubt: bool
     """Whether Moesif may have taken it already."""

@@ -278,7 +278,7 @@ deliveries: Final = Table(
     Column("id", RowId, primary_key=True),
     Column("call_id", RowId, ForeignKey("calls.id"), nullable=False, index=True),
     Column("lane", Text, nullable=False),
-    # The user or company it is about; empty for an action, which needs no order.
+    # The user or company it is about; empty for what somebody unknown did.
     Column("subject", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),

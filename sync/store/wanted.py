@@ -43,5 +43,5 @@ class Wanted:
 
     @property
     def in_order(self) -> bool:
-        """Whether what is about one subject must leave in order; actions are about none."""
+        """Whether what is about one subject must leave in order, of which actions need none."""
         return self.lane is not Lane.ACTIONS

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from sqlalchemy import select
 
 from sync.apply import apply
 from sync.audience import Guard, Kind
-from sync.compute import compute
+from sync.compute import Wanted, compute, is_current, look, record
 from sync.errors import InputError, NotFound
 from sync.membership import Outcome, Run
 from sync.plan import Pace, Plan, Planned, apply_plan, plan, seal, unseal
 from sync.store import Store
 from sync.store.audiences import all_stored
 from sync.store.schema import metadata
-from tests.make import after, again, audience, computed_trait, definition, identify, keep, standing_clock, track
+from tests.make import NOW, after, again, audience, computed_trait, definition, identify, keep, standing_clock, track
+from tests.meeting import several_writers, wait_for_waiting
 
 RECENT = "event('Order Completed').within(30 days).count() >= 1"
 PACE = Pace(batch=2, per_second=4)
@@ -207,6 +209,30 @@ def test_a_plan_is_refused_after_a_later_run(store: Store) -> None:
     compute(store, buyers, after(days=1), standing_clock())
 
     assert "computed as of" in moves(store, text)
+
+
+@several_writers
+def test_a_plan_is_refused_after_a_run_that_was_recording_just_then(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    text = sealed(store)
+    refused: list[str] = []
+
+    def refuse() -> None:
+        with pytest.raises(InputError) as error:
+            done(store, text)
+        refused.append(str(error.value))
+
+    applying = threading.Thread(target=refuse)
+    with store.writing() as connection:
+        seen = look(connection, buyers, Wanted(at=after(days=1)), NOW)
+        assert is_current(connection, seen)
+        record(connection, seen, Wanted(at=after(days=1)), NOW, NOW)
+        applying.start()
+        wait_for_waiting(store, 1)
+    applying.join()
+
+    assert "computed as of" in refused[0]
 
 
 def test_a_plan_is_refused_when_its_definition_is_another_one(store: Store) -> None:

@@ -61,6 +61,14 @@ def test_a_line_that_was_cut_off_anywhere_is_noticed() -> None:
             read_line(LINE[:length])
 
 
+@pytest.mark.parametrize("body", [b'{"source":"web"}', b"[]", b'{"source":"web","calls":[{"type":"sigh"}],"rejected":[]}', b"1 2"])
+def test_what_another_release_wrote_otherwise_is_said_to_be_damaged(body: bytes) -> None:
+    written = b"1 " + body
+
+    with pytest.raises(Damaged):
+        read_line(b"%08x %b" % (zlib.crc32(written), written))
+
+
 def test_a_rejection_that_an_older_release_spooled_has_the_same_id_whenever_it_is_read() -> None:
     written = json.loads(msgspec.json.encode(Incoming(source="web", rejected=(rejected(), rejected()))))
     for one in written["rejected"]:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
-from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy import Connection, select
 
 from sync.delivery import Lane
-from sync.errors import StoreBusy
 from sync.store import Store, leases, schema
 from sync.store.leases import Lease, Pause
 from tests.make import NOW, after
+from tests.meeting import met, several_writers
 
 MINUTE = timedelta(minutes=1)
-
-several_writers = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-"""SQLite has one at a time."""
 
 
 def take(store: Store, owner: str, at=NOW) -> Lease | None:
@@ -213,37 +208,6 @@ def test_what_a_clock_that_was_ahead_holds_is_not_counted_as_held(store: Store) 
 
 
 # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def waiting(store: Store) -> int:
-    """How many wait for a lock of another."""
-    with store.reading() as connection:
-        mine = text("wait_event_type = 'Lock' AND datname = current_database()")
-        return connection.scalars(select(func.count()).select_from(text("pg_stat_activity")).where(mine)).one()
-
-
-def met(store: Store, place: Select[tuple[str]], *works: Callable[[Connection], object]) -> list[StoreBusy]:
-    """Let writers begin one after another while a row is held that all of them want; return what went wrong."""
-    failures: list[StoreBusy] = []
-
-    def write(work: Callable[[Connection], object]) -> None:
-        try:
-            with store.writing() as connection:
-                work(connection)
-        except StoreBusy as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=write, args=(work,)) for work in works]
-    with store.writing() as holding:
-        holding.execute(place.with_for_update(read=True)).all()
-        for number, thread in enumerate(threads, 1):
-            thread.start()
-            deadline = time.monotonic() + 10
-            while waiting(store) < number and time.monotonic() < deadline:
-                time.sleep(0.01)
-    for thread in threads:
-        thread.join()
-    return failures
 
 
 @several_writers

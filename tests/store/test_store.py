@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from sync.apply import apply_within
 from sync.errors import StoreBusy, Unreachable
 from sync.store import Store
-from sync.store.schema import heartbeats, profiles
-from tests.make import NOW
+from sync.store.audiences import hold
+from sync.store.schema import audiences, heartbeats, profiles
+from tests.make import NOW, audience, definition
+from tests.meeting import met, several_writers
 
 
 def beat(connection, name: str, detail: str = "") -> None:
@@ -121,6 +125,12 @@ def test_a_locked_file_is_said_to_be_busy(sqlite_store: Store) -> None:
         other.close()
 
 
+def test_a_program_that_has_all_its_connections_in_use_is_busy_and_not_broken(store: Store) -> None:
+    with store.hurried(0.2) as hurried, ExitStack() as held, pytest.raises(StoreBusy, match="all its connections"):
+        for _ in range(100):
+            held.enter_context(hurried.reading())
+
+
 def test_a_file_that_is_no_database_is_said_to_be_unusable(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello " * 1000)
     store = Store.at(f"sqlite:///{tmp_path / 'notes.txt'}")
@@ -173,3 +183,21 @@ def test_the_mode_that_a_user_gave_a_file_stays(tmp_path: Path) -> None:
         connection.exec_driver_sql("CREATE TABLE t (a)")
 
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@several_writers
+def test_who_applies_definitions_and_who_writes_answers_down_never_wait_for_each_other(store: Store) -> None:
+    keys = ("a", "b", "c")
+    for key in keys:
+        audience(store, key)
+    # In the order of the file.
+    wanted = [definition(key, description="changed") for key in reversed(keys)]
+
+    failures = met(
+        store,
+        select(audiences.c.id).where(audiences.c.key == "b"),
+        lambda connection: apply_within(connection, wanted, NOW),
+        hold,
+    )
+
+    assert failures == []
