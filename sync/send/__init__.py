@@ -65,7 +65,7 @@ class Sender:
                     if right is None:
                         stop.wait(1)
                         continue
-                    self._send(right, Drain(stop=stop, wake=wake, patience=None))
+                    self._send(right, Drain(stop=stop, wake=wake, patience=None), tuple(Lane))
         finally:
             self._leave()
 
@@ -73,10 +73,10 @@ class Sender:
         """Send until nothing is due, and wait at most so long for a lane that is paused or for another process that sends."""
         self._begin()
         drain = Drain(stop=threading.Event(), wake=threading.Event(), patience=patience, progress=progress)
-        while self._unsettled():
+        while lanes := self._unsettled():
             with self._holding(worker=False) as right:
                 if right is not None:
-                    self._send(right, drain)
+                    self._send(right, drain, lanes)
                     if right.holds and right.shares is None:
                         return drain
             if drain.is_over():
@@ -84,18 +84,18 @@ class Sender:
             drain.wait_for_other()
         return drain
 
-    def _send(self, right: Right, drain: Drain) -> None:
-        senders = [LaneSender(self.desk, lane, self.connections, right, drain) for lane in Lane]
+    def _send(self, right: Right, drain: Drain, lanes: Sequence[Lane]) -> None:
+        senders = [LaneSender(self.desk, lane, self.connections, right, drain) for lane in lanes]
         # Leaving the pool waits for its threads, even if interrupted: the right must not be given back while a request is
         # on its way.
         with ThreadPoolExecutor(len(senders), thread_name_prefix="send") as pool:
             try:
-                lanes = [pool.submit(sender.work) for sender in senders]
-                for lane in lanes:
-                    lane.add_done_callback(lambda _: drain.wake.set())
+                working = [pool.submit(sender.work) for sender in senders]
+                for work in working:
+                    work.add_done_callback(lambda _: drain.wake.set())
                 # Often enough for a tenth of the lease.
                 pulse = min(self.lease / 20, POLL).total_seconds()
-                while wait(lanes, timeout=0).not_done:
+                while wait(working, timeout=0).not_done:
                     woken = drain.wake.wait(pulse)
                     drain.wake.clear()
                     right.renew_when_due()
@@ -167,7 +167,7 @@ class Sender:
             leases.try_key_again(connection, self.desk.clock())
             leases.let_go(connection, names(self.desk.store), self.owner)
 
-    def _unsettled(self) -> bool:
-        """Whether anything is due, or on its way: in another process, or in one that died."""
+    def _unsettled(self) -> list[Lane]:
+        """Return the lanes of which anything is due, or on its way: in another process, or in one that died."""
         with self.desk.store.reading() as connection:
-            return any(self.desk.is_waiting(connection, lane, on_the_way=True) for lane in Lane)
+            return [lane for lane in Lane if self.desk.is_waiting(connection, lane, on_the_way=True)]

@@ -1,9 +1,10 @@
 """Which types metadata keys must have, as this process remembers them, so that a clash is found before anything is sent.
 
 The store has the types of what was accepted, for all processes. A key that is not remembered with the type that it has is looked
-up there, all such keys of a claim in one statement; what is remembered is forgotten after a while, because somebody may take a type
-out of the store. A key that nobody has had accepted yet is held to the type with which it goes out first, until the answer comes.
-Two processes that send a new key at the same time with two types find no clash: the store keeps the one that is written down first.
+up there, all such keys of a claim in one statement when it is claimed; what is remembered is forgotten after a while, because
+somebody may take a type out of the store. A key that nobody has had accepted yet is held to the type with which it goes out first,
+and is not looked up again, until the answer comes. Two processes that send a new key at the same time with two types find no clash:
+the store keeps the one that is written down first.
 """
 
 from __future__ import annotations
@@ -47,12 +48,20 @@ class KnownTypes:
     def clashes(self, store: Store, lane: Lane, documents: Sequence[Document]) -> list[Clash | None]:
         """Return for each document what is wrong with it. Raises Unreachable where the store must be asked and cannot be."""
         known = self._remembered(lane)
-        odd = _odd(documents, known) if self._watching else {}
+        odd = self._odd(lane, known, documents)
         if odd:
-            self._look_up(store, lane, known, odd.values())
-        with self._lock:
-            found = {number: self._weigh(lane, known, document) for number, document in odd.items()}
+            with store.reading() as connection:
+                self._look_up(connection, lane, known, odd.values())
+        found = self._weigh(lane, known, odd)
         return [found.get(number) for number in range(len(documents))]
+
+    def prepare(self, connection: Connection, lane: Lane, documents: Sequence[Document]) -> None:
+        """Look up for several requests what each would look up by itself, on a connection of its own, before it leaves."""
+        known = self._remembered(lane)
+        odd = self._odd(lane, known, documents)
+        if odd:
+            self._look_up(connection, lane, known, odd.values())
+            self._weigh(lane, known, odd)
 
     def answered(self, connection: Connection, lane: Lane, answers: Iterable[tuple[Document, Outcome]], now: datetime) -> None:
         """Keep the types of new keys that Moesif took; those of the others bind nobody. Free where no new key was on its way."""
@@ -66,13 +75,25 @@ class KnownTypes:
                         accepted[key] = found
         metadata_types.learn(connection, lane, accepted, now)
 
-    def _weigh(self, lane: Lane, known: dict[str, str], document: Document) -> Clash | None:
+    def _odd(self, lane: Lane, known: dict[str, str], documents: Sequence[Document]) -> dict[int, Document]:
+        """Return the documents, by number, that have a key whose type is not known to be the one that it has."""
+        if not self._watching:
+            return {}
         new = self._new[lane]
-        found = weighed(document, ChainMap(new, known))
-        if isinstance(found, Clash):
-            return found
-        new.update(found)
-        return None
+        return _unfit(documents, ChainMap(new, known) if new else known)
+
+    def _weigh(self, lane: Lane, known: dict[str, str], documents: Mapping[int, Document]) -> dict[int, Clash]:
+        """Hold new keys to the types that they have; return what clashes, by number."""
+        clashes: dict[int, Clash] = {}
+        with self._lock:
+            new = self._new[lane]
+            for number, document in documents.items():
+                found = weighed(document, ChainMap(new, known))
+                if isinstance(found, Clash):
+                    clashes[number] = found
+                else:
+                    new.update(found)
+        return clashes
 
     def _remembered(self, lane: Lane) -> dict[str, str]:
         with self._lock:
@@ -83,18 +104,16 @@ class KnownTypes:
                 self._since = self._monotonic()
             return self._known[lane]
 
-    def _look_up(self, store: Store, lane: Lane, known: dict[str, str], documents: Iterable[Document]) -> None:
+    def _look_up(self, connection: Connection, lane: Lane, known: dict[str, str], documents: Iterable[Document]) -> None:
         keys = {key for document in documents for key, found in typed_keys(document) if known.get(key) != found}
-        with store.reading() as connection:
-            found = metadata_types.known(connection, lane, keys)
+        found = metadata_types.known(connection, lane, keys)
         with self._lock:
             for key in keys:
                 known.pop(key, None)
             known.update(found)
 
 
-def _odd(documents: Sequence[Document], known: Mapping[str, str]) -> dict[int, Document]:
-    """Return the documents, by number, that have a key whose type is not known to be the one that it has."""
+def _unfit(documents: Sequence[Document], known: Mapping[str, str]) -> dict[int, Document]:
     found: dict[int, Document] = {}
     fitting: object = None
     for number, document in enumerate(documents):

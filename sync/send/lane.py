@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -68,11 +68,20 @@ class _Answered:
         return any(isinstance(outcome, Failure) for _, outcome in self.results)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Writing:
+    """Answers that are being written down, while this thread claims."""
+
+    answered: list[_Answered]
+    done: Future[None]
+
+
 class LaneSender:
     """Sends one lane until its drain is over.
 
     Claims for several requests at once and writes down several answers at once, since a transaction costs as much as a request.
-    What was claimed waits for a connection, and is recalled where an answer speaks against going on.
+    What was claimed waits for a connection, and is recalled where an answer speaks against going on. Answers that do not are
+    written down beside all that.
     """
 
     def __init__(self, desk: Desk, lane: Lane, connections: int, right: Right, drain: Drain) -> None:
@@ -90,6 +99,7 @@ class LaneSender:
         self._busy = Busy()
         self._under_way: dict[Future[_Answered | None], list[Parcel]] = {}
         self._answered: list[_Answered] = []
+        self._writing: _Writing | None = None
         self._recalled: list[Parcel] = []
         self._looked_in_vain = float("-inf")
         """When nothing was found to be due, by the monotonic clock."""
@@ -102,29 +112,34 @@ class LaneSender:
     def work(self) -> None:
         """Run until stopped, or, where patience is limited, until nothing is due."""
         try:
-            with ThreadPoolExecutor(self._connections, thread_name_prefix=f"send-{self.lane}") as pool:
-                self._work(pool)
+            with (
+                ThreadPoolExecutor(1, thread_name_prefix=f"settle-{self.lane}") as writer,
+                ThreadPoolExecutor(self._connections, thread_name_prefix=f"send-{self.lane}") as pool,
+            ):
+                self._work(pool, writer)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for this one
             self.failure = error
 
-    def _work(self, pool: ThreadPoolExecutor) -> None:
+    def _work(self, pool: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> None:
         try:
-            while self._step(pool):
+            while self._step(pool, writer):
                 pass
         except BaseException:
             # Before the pool is left, which waits for all that it was given: that comes back unsent from now on.
             self._drain.broken.set()
             raise
 
-    def _step(self, pool: ThreadPoolExecutor) -> bool:
+    def _step(self, pool: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> bool:
         try:
             pause = self._fill(pool)
-            if self._under_way:
+            # What comes to an end now may have been in the way of what could not be claimed.
+            is_busy = bool(self._under_way or self._writing)
+            if is_busy:
                 self._collect()
             if self._is_time_to_settle():
-                self._settle()
+                self._settle(writer)
                 return True
-            return bool(self._under_way or self._answered) or self._rest(pause)
+            return is_busy or bool(self._answered) or self._rest(pause)
         except StoreBusy as error:
             log.info("%s", error)
             return bool(self._answered or self._recalled) or not self._drain.is_over()
@@ -140,6 +155,9 @@ class LaneSender:
                 self._looked_in_vain = time.monotonic()
                 return pause
             self._looked_in_vain = float("-inf")
+            if self._busy.has_any(claimed):
+                # Their answers are in the store, or they could not have been claimed, but here they have not been let go yet.
+                self._finish_writing()
             self._busy.add(claimed)
             size = self._desk.batch_items
             for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
@@ -166,13 +184,15 @@ class LaneSender:
 
     def _claim(self) -> tuple[list[Parcel], timedelta]:
         """Claim for several requests; return how long to wait where the lane is paused."""
-        with self._desk.store.glancing() as connection:
-            # Asked first, since mostly nothing is, and then a pause is of no interest.
-            if not self._desk.is_waiting(connection, self.lane):
-                return [], timedelta()
-            pause = self._breaker.wait(connection)
-            if pause:
-                return [], pause
+        # While requests are on their way more is likely due, if it was the last time.
+        if not self._under_way or self._looked_in_vain > 0:
+            with self._desk.store.glancing() as connection:
+                # Asked first, since mostly nothing is, and then a pause is of no interest.
+                if not self._desk.is_waiting(connection, self.lane):
+                    return [], timedelta()
+                pause = self._breaker.wait(connection)
+                if pause:
+                    return [], pause
         # Said beforehand, so that no other lane takes the pause that this begins for one that will last.
         self._drain.probing(1)
         try:
@@ -195,7 +215,7 @@ class LaneSender:
             # Few at first, so that they leave at once, and more as more are on the way.
             requests = min(self._at_once, max(self._connections, 2 * len(self._under_way)))
             return self._taken(connection, requests), None
-        if self._under_way or self._answered or self._breaker.wait(connection):
+        if self._under_way or self._answered or self._writing or self._breaker.wait(connection):
             return [], None
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
@@ -213,10 +233,15 @@ class LaneSender:
     # ── writing down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _collect(self) -> None:
-        """Take in what has come back, and wait a little for the first."""
+        """Take in what has come back and what has been written down, and wait a little for the first."""
         patience = SETTLE_WITHIN if self._answered else 1.0
-        finished, _ = wait(self._under_way, timeout=patience, return_when=FIRST_COMPLETED)
-        for future in finished:
+        awaited: list[Future[Any]] = [*self._under_way]
+        if self._writing:
+            awaited.append(self._writing.done)
+        finished, _ = wait(awaited, timeout=patience, return_when=FIRST_COMPLETED)
+        if self._writing and self._writing.done in finished:
+            self._finish_writing()
+        for future in finished & self._under_way.keys():
             answered, parcels = future.result(), self._under_way.pop(future)
             if answered is None:
                 self._recalled += parcels
@@ -231,29 +256,47 @@ class LaneSender:
                 self._recalled += parcels
 
     def _is_time_to_settle(self) -> bool:
-        if self._recalled:
+        if self._recalled or any(answered.failed for answered in self._answered):
             return True
-        if not self._answered:
+        if not self._answered or self._writing:
             return False
         waited = time.monotonic() - self._answered[0].at
-        is_bad = any(answered.failed for answered in self._answered)
         # Where nothing is left to claim there is time to write down a few, so that little is left to do at the end.
         most = self._at_once if self._looked_in_vain < 0 else self._connections
-        return is_bad or not self._under_way or len(self._answered) >= most or waited >= SETTLE_WITHIN
+        return not self._under_way or len(self._answered) >= most or waited >= SETTLE_WITHIN
 
-    def _settle(self) -> None:
-        """Write down what came back. After an answer that speaks against going on, nothing more of what was claimed is sent."""
+    def _settle(self, writer: ThreadPoolExecutor) -> None:
+        """Write down what came back: beside what this thread does, unless that depends on it."""
         is_bad = any(answered.failed for answered in self._answered)
+        if is_bad or self._recalled or self._breaker.is_probing:
+            self._finish_writing()
+            self._settle_before_all_else(is_bad=is_bad)
+            return
+        results = [result for answered in self._answered for result in answered.results]
+        self._writing = _Writing(answered=self._answered, done=writer.submit(self._write_down, results, ()))
+        self._answered = []
+
+    def _finish_writing(self) -> None:
+        """Wait for what is being written down. Where the store was too busy for that, it is to be tried again."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.done.result()
+        except StoreBusy as error:
+            log.info("%s", error)
+            self._answered = [*writing.answered, *self._answered]
+        else:
+            self._let_go(writing.answered)
+
+    def _settle_before_all_else(self, *, is_bad: bool) -> None:
+        """Write down what came back. After an answer that speaks against going on, nothing more of what was claimed is sent."""
         was_probing = self._breaker.is_probing
         if is_bad:
             self._recall()
-        results = [result for answered in self._answered for result in answered.results]
-        with self._desk.store.writing() as connection:
-            # Whoever took over has called these unknown; writing now could hide what they learn.
-            if self._right.check(connection):
-                self._write_down(connection, results)
-        for parcels in (*(answered.parcels for answered in self._answered), self._recalled):
-            self._busy.remove(parcels)
+        self._write_down([result for answered in self._answered for result in answered.results], self._recalled)
+        self._let_go(self._answered)
+        self._busy.remove(self._recalled)
         if is_bad:
             self._halted.clear()
         if is_bad or self._recalled:
@@ -261,11 +304,23 @@ class LaneSender:
             self._places, self._looked_in_vain = Places(), float("-inf")
         if was_probing:
             self._drain.probing(-1)
-        requests = sum(answered.requests for answered in self._answered)
         self._answered, self._recalled = [], []
-        self._drain.note([(len(parcels), outcome) for parcels, outcome in results], requests)
 
-    def _write_down(self, connection: Connection, results: Sequence[Result]) -> None:
+    def _let_go(self, written: Sequence[_Answered]) -> None:
+        """Let users go about whom the answers are in the store."""
+        for answered in written:
+            self._busy.remove(answered.parcels)
+        results = [(len(parcels), outcome) for answered in written for parcels, outcome in answered.results]
+        self._drain.note(results, sum(answered.requests for answered in written))
+
+    def _write_down(self, results: Sequence[Result], recalled: Sequence[Parcel]) -> None:
+        with self._desk.store.writing() as connection:
+            # Whoever took over has called these unknown; writing now could hide what they learn.
+            if self._right.check(connection):
+                self._written(connection, results)
+                self._desk.put_back(connection, recalled)
+
+    def _written(self, connection: Connection, results: Sequence[Result]) -> None:
         self._desk.settle(connection, results)
         answers = ((parcel.document, outcome) for parcels, outcome in results for parcel in parcels)
         self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
@@ -274,7 +329,6 @@ class LaneSender:
             counts[self.lane, name_of(outcome)] += len(parcels)
         tallies.add(connection, counts)
         self._breaker.note(connection, [outcome for _, outcome in results])
-        self._desk.put_back(connection, self._recalled)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -89,6 +89,10 @@ class Busy:
                     self.deliveries.add(part.delivery_id)
                     self.called.add(parcel.subject)
 
+    def has_any(self, parcels: Iterable[Parcel]) -> bool:
+        """Whether a subject of these is among them already; actions are about none."""
+        return any(parcel.subject and parcel.subject in self.subjects for parcel in parcels)
+
     def remove(self, parcels: Iterable[Parcel]) -> None:
         """Let parcels go that were added, whole."""
         for parcel in parcels:
@@ -140,6 +144,7 @@ class Desk:
         facts = self._facts(connection, next_deliveries.take(connection, wanted, subjects, busy.deliveries))
         state = self._state(connection, busy, wanted, lease) if lane is Lane.USERS else []
         parcels = _by_subject([*facts, *state]) if lane is not Lane.ACTIONS else [Parcel.of(*fact) for fact in facts]
+        self.types.prepare(connection, lane, [parcel.document for parcel in parcels])
         return sorted(parcels, key=lambda parcel: parcel.can_wait) if facts else parcels
 
     def settle(self, connection: Connection, results: Iterable[Result]) -> None:
@@ -189,7 +194,7 @@ class Desk:
         free = debts.without_users(connection, due, busy.called) if due and busy.called else due
         if not free:
             return []
-        audiences.hold(connection)
+        audiences.hold_off_runs(connection)
         # In the order in which they are due: what is unknown goes first.
         claimed = debts.claim(connection, free, lease, self.batch_items)
         said = self._tellings({one.claim: one for one in claimed})

@@ -86,6 +86,11 @@ def hold(connection: Connection) -> None:
     connection.execute(select(audiences.c.id).order_by(audiences.c.id).with_for_update(key_share=True)).all()
 
 
+def hold_off_runs(connection: Connection) -> None:
+    """Let no run record anything until the transaction ends, while answers may be written down: for whoever claims."""
+    connection.execute(select(audiences.c.id).order_by(audiences.c.id).with_for_update(key_share=True, read=True)).all()
+
+
 def add(connection: Connection, definition: Definition, now: datetime) -> None:
     """Keep a new definition; it has not been computed yet."""
     values = {**_values(definition), "key": definition.key, "kind": definition.kind.value, "version": 1}

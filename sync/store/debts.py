@@ -187,6 +187,8 @@ def _settled(connection: Connection, statement: Prepared, updates: Sequence[Upda
 
 def _change(connection: Connection, statement: Prepared, several: Sequence[Claim], **told: Any) -> None:
     """Update the rows of claims, which end with it."""
+    if not several:
+        return
     for same in _told_alike(several):
         statement.execute(connection, **same, **told)
     ledger_claims.end(connection, several)

@@ -212,6 +212,38 @@ def test_what_is_known_is_not_asked_of_the_store_again(store: Store) -> None:
     assert known.clashes(store, Lane.USERS, [document])[0] is not None
 
 
+def test_a_new_key_is_not_looked_up_again_until_its_answer_comes(store: Store) -> None:
+    known, document = KnownTypes(), {"metadata": {"n": 1}}
+    known.clashes(store, Lane.USERS, [document])
+    with store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"n": "string"}, NOW)
+
+    assert known.clashes(store, Lane.USERS, [document]) == [None]
+    with store.writing() as connection:
+        known.answered(connection, Lane.USERS, [(document, Later(reason="503"))], NOW)
+    assert known.clashes(store, Lane.USERS, [document])[0] is not None
+
+
+def test_what_was_claimed_together_is_looked_up_together(store: Store) -> None:
+    known, documents = KnownTypes(), [{"metadata": {"n": number, "s": "x"}} for number in range(3)]
+    with store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"n": "number"}, NOW)
+        known.prepare(connection, Lane.USERS, documents)
+        metadata_types.forget(connection, Lane.USERS, "n")
+        metadata_types.learn(connection, Lane.USERS, {"n": "string", "s": "number"}, NOW)
+
+    assert [known.clashes(store, Lane.USERS, [document]) for document in documents] == [[None]] * 3
+
+
+def test_a_clash_that_was_seen_when_it_was_claimed_is_still_one(store: Store) -> None:
+    known, documents = KnownTypes(), [{"metadata": {"n": 1}}, {"metadata": {"n": "1"}}]
+
+    with store.reading() as connection:
+        known.prepare(connection, Lane.USERS, documents)
+
+    assert [clash is not None for clash in known.clashes(store, Lane.USERS, documents)] == [False, True]
+
+
 def test_a_call_that_says_nothing_in_metadata_needs_no_types(store: Store, road, standin: StandIn) -> None:
     forward(store, identify("ann"))
 
