@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
@@ -32,8 +32,10 @@ from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
 from sync.store import Store, audiences, leases, requested
 from sync.store.audiences import Stored
+from sync.store.leases import Lease
 from sync.store.requested import Requested
 from sync.store.types import EPOCH
+from sync.store.waiting import waiting
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,10 @@ HEARTBEAT: Final = "scheduler"
 AGAIN: Final = timedelta(seconds=30)
 BEAT: Final = timedelta(seconds=5)
 LOOK: Final = timedelta(seconds=1)
-"""How often it is looked whether somebody has asked for a sync: in this process or in another one that serves HTTP."""
+"""How often one that leads looks whether something waits that another process has left: a sync that is asked for, or something to
+be sent."""
 STAND_BY: Final = timedelta(seconds=0.5)
-"""How often one that stands by looks whether nobody leads."""
+"""How often one that stands by looks whether nobody leads, and what waits: half a second after the leader's runs, that is."""
 FAR_OFF: Final = timedelta(minutes=1)
 """So far ahead of the clock an instant is no difference between the clocks of two machines."""
 STALE: Final = timedelta(seconds=30)
@@ -59,15 +62,18 @@ class Scheduler:
     """Runs what is due, in threads of its own, from `start` to `stop`."""
 
     def __init__(
-        self, store: Store, clock: Clock, computed: Callable[[], None], lease: timedelta = LEAD, owner: str | None = None
+        self, store: Store, clock: Clock, owed: Callable[[], None], lease: timedelta = LEAD, owner: str | None = None
     ) -> None:
-        """`computed` is called after every run that is recorded, since something may be owed now; `owner` names this process."""
+        """`owed` is called when something may be owed: after every run that is recorded, and where it is seen that something is.
+
+        `owner` names this process.
+        """
         self.lead: Final = Lead(store, clock, lease, owner)
         # A heartbeat renews the lease, too.
         self._beat_every = min(BEAT, lease / 3)
         self._store = store
         self._clock = clock
-        self._computed = computed
+        self._owed = owed
         self._jobs: dict[str, Schedule] = {}
         # What somebody asked for and is under way.
         self._requested: set[str] = set()
@@ -86,10 +92,9 @@ class Scheduler:
         """Begin, with everything that became due while nobody ran; or stand by where another scheduler leads."""
         self._seek()
         self.rebuild()
-        seconds = self._beat_every.total_seconds()
-        self._apscheduler.add_job(self._beat, "interval", seconds=seconds, executor="heart", next_run_time=system_clock())
-        self.every(LOOK, self._look_for_requests)
-        self._apscheduler.add_job(self._stand_by, "interval", seconds=STAND_BY.total_seconds(), executor="heart", id=_STAND_BY)
+        self.every(self._beat_every, self._beat, next_run_time=system_clock())
+        self.every(LOOK, self._look_if_leading)
+        self.every(STAND_BY, self._stand_by, id=_STAND_BY)
         if self.lead.held is not None:
             self._wake_at(_STAND_BY, None)
         self._apscheduler.start()
@@ -106,9 +111,12 @@ class Scheduler:
         """How many seconds ago the heart last beat, be it that the store could not be told."""
         return time.monotonic() - self._beaten
 
-    def every(self, interval: timedelta, work: Callable[[], None]) -> None:
-        """Do something else now and then, such as looking whether a file has changed."""
-        self._apscheduler.add_job(work, "interval", seconds=interval.total_seconds(), executor="heart")
+    def every(self, interval: timedelta, work: Callable[[], None], **how: Any) -> None:
+        """Do something else now and then, such as looking whether a file has changed; `how` is APScheduler's.
+
+        At the same instants as everything else, since an idle service costs what it costs to wake it.
+        """
+        self._apscheduler.add_job(work, trigger_of(Every(interval)), executor="heart", **how)
 
     def rebuild(self) -> None:
         """Make the jobs agree with the definitions in the store; a changed one is looked at once right away."""
@@ -165,7 +173,7 @@ class Scheduler:
         if run is None:
             return
         self._say(audience, run)
-        self._computed()
+        self._owed()
 
     def _say(self, audience: Stored, run: Run) -> None:
         is_news = run.outcome is Outcome.GUARDED and self._guarded.get(audience.key) != run.id
@@ -183,7 +191,7 @@ class Scheduler:
         except SyncError as error:
             log.warning("%s was asked for and is not computed; it is tried again: %s", wish.key, error)
         finally:
-            self._computed()
+            self._owed()
 
     def _compute_requested(self, wish: Requested, fence: Fence | None) -> None:
         with self._store.reading() as connection:
@@ -199,16 +207,25 @@ class Scheduler:
             said = "run %d of %s, as was asked: %s, %d changed"
             log.info(said, run.id, wish.key, run.outcome, run.changed, extra=_about(run))
 
-    def _look_for_requests(self) -> None:
+    def _look_if_leading(self) -> None:
+        if self.lead.held is not None:
+            self._look()
+
+    def _look(self) -> None:
         lease = self.lead.held
-        if lease is None:
-            return
         try:
             with self._store.glancing() as connection:
-                wishes = requested.waiting(connection)
+                found = waiting(connection)
+                wishes = requested.waiting(connection) if found.requested and lease is not None else ()
         except SyncError:
             # The heart says so, too.
             return
+        if found.owed:
+            self._owed()
+        if lease is not None:
+            self._run_all_requested(wishes, lease)
+
+    def _run_all_requested(self, wishes: Sequence[Requested], lease: Lease) -> None:
         for wish in wishes:
             if wish.key not in self._requested:
                 self._requested.add(wish.key)
@@ -233,6 +250,7 @@ class Scheduler:
             # What became due since the one before stopped or died.
             for key in self._jobs:
                 self._wake_at(key, system_clock())
+        self._look()
 
     def _wake_at(self, id: str, at: datetime | None) -> None:
         """Run a job next at an instant, or not at all for now."""

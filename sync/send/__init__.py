@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from sync.delivery import Lane
-from sync.errors import SyncError, Unreachable
+from sync.errors import Unreachable
 from sync.send.drain import Drain
-from sync.send.lane import POLL, LaneSender
+from sync.send.lane import LaneSender
 from sync.send.parcels import Desk, Destination
 from sync.send.right import LEASE, MARGIN, SENDING, WORKER, Holder, Right, fair_share, names
 from sync.store import audiences, debts, leases, queue
@@ -57,7 +57,10 @@ class Sender:
     """In the last part of a lease, so long, no request is begun."""
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:
-        """Send whatever becomes due until told to stop; then finish what is on its way."""
+        """Send whatever becomes due until told to stop; then finish what is on its way.
+
+        Whoever knows of something to be sent sets `wake`: without it that is found only when a lane has rested for a while.
+        """
         self._begin()
         try:
             while not stop.is_set():
@@ -94,33 +97,21 @@ class Sender:
                 for work in working:
                     work.add_done_callback(lambda _: drain.wake.set())
                 # Often enough for a tenth of the lease.
-                pulse = min(self.lease / 20, POLL).total_seconds()
+                pulse = (self.lease / 20).total_seconds()
                 while wait(working, timeout=0).not_done:
                     woken = drain.wake.wait(pulse)
                     drain.wake.clear()
                     right.renew_when_due()
-                    self._rouse(senders, right, everybody=woken or drain.patience is not None)
+                    if woken or drain.stop.is_set() or right.is_to_be_shared or not right.holds:
+                        _rouse(senders)
             except BaseException:
                 # These lanes only: `stop` is the whole service's, and would let nothing be sent until a restart.
                 drain.broken.set()
-                for sender in senders:
-                    sender.awake.set()
+                _rouse(senders)
                 raise
         for sender in senders:
             if sender.failure is not None:
                 raise sender.failure
-
-    def _rouse(self, senders: Sequence[LaneSender], right: Right, *, everybody: bool) -> None:
-        """Wake the lanes that have something to do: one look for all, since an idle service does little else."""
-        if not everybody and right.holds and not right.is_to_be_shared:
-            try:
-                with self.desk.store.glancing() as connection:
-                    senders = [sender for sender in senders if self.desk.is_waiting(connection, sender.lane)]
-            except SyncError:
-                # The lanes will find that out, too, and what it means.
-                log.debug("all lanes are woken, since it cannot be told which have something to send")
-        for sender in senders:
-            sender.awake.set()
 
     @contextmanager
     def _holding(self, *, worker: bool) -> Iterator[Right | None]:
@@ -171,3 +162,8 @@ class Sender:
         """Return the lanes of which anything is due, or on its way: in another process, or in one that died."""
         with self.desk.store.reading() as connection:
             return [lane for lane in Lane if self.desk.is_waiting(connection, lane, on_the_way=True)]
+
+
+def _rouse(senders: Iterable[LaneSender]) -> None:
+    for sender in senders:
+        sender.awake.set()

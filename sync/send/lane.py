@@ -28,7 +28,7 @@ from sync.store.wanted import Places
 log = logging.getLogger(__name__)
 
 POLL: Final = timedelta(seconds=1)
-"""How often a lane that waits, or the sender for those that rest, looks; what is owed within this process wakes them at once."""
+"""How often a lane that is paused looks whether it still is."""
 
 REST: Final = timedelta(seconds=10)
 """After so long a lane that nobody has woken looks all the same."""

@@ -226,9 +226,10 @@ def _unless_changed(state: State) -> ColumnElement[str]:
     return _answered(case((memberships.c.value != _SENT, State.OWED.value), else_=state.value))
 
 
-def _any(*conditions: ColumnElement[bool]) -> Prepared:
+def owing(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Select the audiences of which anything is owed, be it on the way or not, to which more may apply."""
     probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*_DUE), *conditions).exists()
-    return Prepared(select(audiences.c.id).where(probe).limit(1))
+    return select(audiences.c.id).where(probe)
 
 
 def _any_of(state: str) -> Select[Any]:
@@ -238,8 +239,8 @@ def _any_of(state: str) -> Select[Any]:
 
 
 _OWING: Final = Prepared(union_all(*map(_any_of, _DUE)))
-_ANY_DUE: Final = _any(memberships.c.profile_id.not_in(ledger_claims.profiles_of()))
-_ANY_LEFT: Final = _any()
+_ANY_DUE: Final = Prepared(owing(memberships.c.profile_id.not_in(ledger_claims.profiles_of())).limit(1))
+_ANY_LEFT: Final = Prepared(owing().limit(1))
 
 _AUDIENCE: Final = told("audience", BigInteger())
 _REASON: Final = told("reason", Text())

@@ -77,14 +77,14 @@ def waiting(connection: Connection, lane: Lane, *, on_the_way: bool = False) -> 
     return (_ANY_LEFT if on_the_way else _ANY_DUE).execute(connection, lane=lane.value).first() is not None
 
 
-def _any_in(*states: str) -> Prepared:
-    return Prepared(
-        select(deliveries.c.id).where(deliveries.c.lane == told("lane", Text()), deliveries.c.state.in_(states)).limit(1)
-    )
+def due(lane: ColumnElement[str], *others: str) -> Select[tuple[int]]:
+    """Select what a lane has to send, and what is in one of other states."""
+    return select(deliveries.c.id).where(deliveries.c.lane == lane, deliveries.c.state.in_([*_DUE, *others]))
 
 
-_ANY_DUE: Final = _any_in(*_DUE)
-_ANY_LEFT: Final = _any_in(*_DUE, State.SENDING.value)
+_LANE: Final = told("lane", Text())
+_ANY_DUE: Final = Prepared(due(_LANE).limit(1))
+_ANY_LEFT: Final = Prepared(due(_LANE, State.SENDING.value).limit(1))
 
 
 def listed(connection: Connection, state: State | None, limit: int) -> list[Listed]:

@@ -121,6 +121,19 @@ def test_what_was_asked_for_is_seen_to_by_the_leader_alone(store: Store, started
     assert not stands_by.is_set()
 
 
+def test_what_another_process_has_left_to_be_sent_wakes_whoever_leads_and_whoever_stands_by(store: Store, started) -> None:
+    leads, stands_by = threading.Event(), threading.Event()
+    started(scheduler(store, leads, timedelta(seconds=30)))
+    started(scheduler(store, stands_by, timedelta(seconds=30)))
+    assert not leads.wait(1.5)
+    assert not stands_by.is_set()
+
+    keep(store, track("ann"), forward=True)
+
+    assert leads.wait(5)
+    assert stands_by.wait(5)
+
+
 def test_one_that_was_stopped_for_a_while_writes_nothing_under_its_old_epoch(store: Store) -> None:
     stored = audience(store)
     keep(store, track("ann"))

@@ -14,6 +14,7 @@ from sync.payload import Mapping
 from sync.store import Store, debts, figures, ledger, ledger_claims, listed, next_deliveries, queue
 from sync.store.prepared import Prepared
 from sync.store.schema import calls, memberships, profiles
+from sync.store.waiting import waiting
 from sync.store.wanted import Wanted
 from tests.make import after, audience, identify, keep, people, record, standing_clock
 
@@ -28,6 +29,7 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
     "is anything on the way": lambda connection: debts.waiting(connection, on_the_way=True),
     "who is due": lambda connection: debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=10)),
     "what a dead sender left in the ledger": abandon,
+    "what waits": waiting,
     "is anything queued": lambda connection: queue.waiting(connection, Lane.ACTIONS),
     "what a dead sender left in the queue": lambda connection: queue.abandon(connection, "died"),
     "since when anything is owed": figures.oldest_calls,
