@@ -1,9 +1,9 @@
-"""When each audience is synced. The only module that knows APScheduler, which is used as a clock with a thread pool.
+"""When each audience is synced. Uses APScheduler, which nobody else knows but `sync.slots`, as a clock with a thread pool.
 
 Its jobs live in memory and are rebuilt from our definitions. What has been done lives in our own table: every schedule has slots
-(`every 15 minutes`: the quarters of the hour in UTC; `cron`: its instants), a run takes the latest slot that is due, and a slot is
-taken once, by whichever process is first. So a restart neither skips nor repeats a run, slots that were missed become one run, and
-two schedulers do no harm. Of several one leads all the same (`sync.lead`), and only that one runs anything by itself.
+(`sync.slots`), a run takes the latest that is due, and a slot is taken once, by whichever process is first. So a restart neither
+skips nor repeats a run, slots that were missed become one run, and two schedulers do no harm. Of several one leads all the same
+(`sync.lead`), and only that one runs anything by itself.
 
 When a job is woken is by the machine's clock, APScheduler's own: one that is given an instant of long ago counts every time it has
 missed since. Which slot is due is by the clock that is passed.
@@ -21,20 +21,18 @@ from typing import Any, Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.app import system_clock
-from sync.audience import Cron, Every, Manual, Schedule, cron_fields
+from sync.audience import Every, Schedule
 from sync.compute import Clock, Fence, compute, compute_slot, with_what_it_reads
 from sync.errors import InputError, SyncError
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
+from sync.slots import latest_slot, trigger_of
 from sync.store import Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
 from sync.store.requested import Requested
-from sync.store.types import EPOCH
 from sync.store.waiting import waiting
 
 log = logging.getLogger(__name__)
@@ -54,8 +52,6 @@ STALE: Final = timedelta(seconds=30)
 
 _STAND_BY: Final = "stand by"
 """The id of the job; no definition's, since a key has no blanks."""
-
-_WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=1500))
 
 
 class Scheduler:
@@ -296,69 +292,6 @@ def _about(run: Run) -> dict[str, object]:
     return {"run": run.id, "audience": run.audience, "outcome": run.outcome.value}
 
 
-class _Slots(IntervalTrigger):  # type: ignore[misc] # APScheduler carries no types.
-    """Fires at the slots. APScheduler's own counts on from when it fired last, which is any time at all after a start."""
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        # Nor does it make up for what was missed, one by one: a run takes the latest slot only.
-        at = now if previous_fire_time is None else max(now, previous_fire_time + timedelta(microseconds=1))
-        following: datetime | None = super().get_next_fire_time(None, at)
-        return following
-
-
-def latest_slot(schedule: Schedule, now: datetime) -> datetime | None:
-    """Return the last slot at or before an instant; None where there is none."""
-    match schedule:
-        case Every(interval):
-            return EPOCH + (now - EPOCH) // interval * interval
-        case Cron():
-            return _latest_cron(trigger_of(schedule), now)
-        case Manual():
-            return None
-
-
-def next_slot(schedule: Schedule, now: datetime) -> datetime | None:
-    """Return the first slot after an instant; None where there is none."""
-    match schedule:
-        case Every(interval):
-            return EPOCH + ((now - EPOCH) // interval + 1) * interval
-        case Cron():
-            return _next_cron(trigger_of(schedule), now + timedelta(microseconds=1))
-        case Manual():
-            return None
-
-
-def trigger_of(schedule: Schedule) -> CronTrigger | IntervalTrigger | None:
-    """Return APScheduler's trigger for a schedule; None for one that only people start."""
-    match schedule:
-        case Every(interval):
-            return _Slots(seconds=interval.total_seconds(), start_date=EPOCH, timezone=UTC)
-        case Cron(expression, timezone):
-            return CronTrigger(**cron_fields(expression), timezone=timezone)
-        case Manual():
-            return None
-
-
 def _is_due(audience: Stored, slot: datetime) -> bool:
     stands = audience.definition.enabled and not audience.retired
     return stands and (audience.slot_at is None or audience.slot_at < slot)
-
-
-def _latest_cron(trigger: CronTrigger, now: datetime) -> datetime | None:
-    """Return the last instant of a cron trigger, which itself only tells the next: look back further and further."""
-    for window in _WINDOWS:
-        found, following = None, _next_cron(trigger, now - window)
-        while following is not None and following <= now:
-            found, following = following, _next_cron(trigger, following + timedelta(microseconds=1))
-        if found is not None:
-            return found
-    return None
-
-
-def _next_cron(trigger: CronTrigger, at: datetime) -> datetime | None:
-    """Return the next instant. Of an hour that stands twice, when clocks go back, the second is for those that run every hour."""
-    following: datetime | None = trigger.get_next_fire_time(None, at)
-    every_hour = any(field.name == "hour" and str(field) == "*" for field in trigger.fields)
-    while following is not None and following.fold and not every_hour:
-        following = trigger.get_next_fire_time(None, following.astimezone(UTC) + timedelta(minutes=1))
-    return None if following is None else following.astimezone(UTC)

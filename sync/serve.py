@@ -26,9 +26,10 @@ from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Un
 from sync.health import beats, health
 from sync.ingest import accept
 from sync.purge import Retention, purge, require_room
-from sync.scheduler import HEARTBEAT, STALE, Scheduler, next_slot
+from sync.scheduler import HEARTBEAT, STALE, Scheduler
 from sync.send import Sender
 from sync.settings import is_loopback
+from sync.slots import next_slot
 from sync.spool import Spool
 from sync.store import Store, audiences, served
 from sync.store.figures import Figures, figures

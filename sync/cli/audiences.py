@@ -21,7 +21,7 @@ def audiences(
 ) -> None:
     """List audiences and computed traits, with their sizes and what is owed."""
     from sync.reports.audiences import listed
-    from sync.scheduler import next_slot
+    from sync.slots import next_slot
 
     with opened_app() as app, app.store.reading() as connection:
         found = listed(connection, app.clock(), next_slot, retired=retired)
@@ -45,7 +45,7 @@ def show(
     after or before it.
     """
     from sync.reports.audiences import shown
-    from sync.scheduler import next_slot
+    from sync.slots import next_slot
 
     with opened_app() as app, app.store.reading() as connection:
         found = shown(connection, key, app.clock(), next_slot, limit)

@@ -16,7 +16,8 @@ from sync.apply import apply
 from sync.audience import Every
 from sync.compute import compute, compute_slot
 from sync.lead import Lead, NotLeading, fence_of
-from sync.scheduler import HEARTBEAT, Scheduler, latest_slot
+from sync.scheduler import HEARTBEAT, Scheduler
+from sync.slots import latest_slot
 from sync.store import Store, leases, requested
 from sync.store.audiences import by_key
 from sync.store.schema import leases as leases_table

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.audience import Cron, Every, Manual, Schedule
-from sync.scheduler import latest_slot, next_slot, trigger_of
+from sync.slots import latest_slot, next_slot, trigger_of
 
 
 def instant(text: str) -> datetime:
@@ -97,6 +98,40 @@ def test_what_runs_every_hour_runs_in_the_repeated_hour_too() -> None:
     found = slots(Cron("0 * * * *", "Europe/Berlin"), "2026-10-24T23:30Z", 3)
 
     assert found == ["25 00:00", "25 01:00", "25 02:00"]
+
+
+@pytest.mark.parametrize(
+    ("time", "zone"),
+    [("0 0", "Europe/Berlin"), ("30 2", "Europe/Berlin"), ("30 1", "America/New_York"), ("15 2", "Australia/Lord_Howe")],
+)
+def test_every_day_of_seven_years_has_its_slot_whatever_clocks_do(time: str, zone: str) -> None:
+    schedule, at, days = Cron(f"{time} * * *", zone), instant("2024-01-01T12:00Z"), list[date]()
+    while days[-1:] != [date(2031, 1, 1)]:
+        following = next_slot(schedule, at)
+        assert following is not None
+        days.append(following.astimezone(ZoneInfo(zone)).date())
+        at = following
+
+    assert days == [days[0] + timedelta(days=number) for number in range(len(days))]
+
+
+def test_every_month_of_seven_years_has_its_slot_at_midnight() -> None:
+    schedule, at, months = Cron("0 0 1 * *", "Europe/Berlin"), instant("2024-01-01T12:00Z"), list[str]()
+    for _ in range(84):
+        following = next_slot(schedule, at)
+        assert following is not None
+        assert latest_slot(schedule, following) == following
+        months.append(following.astimezone(ZoneInfo("Europe/Berlin")).strftime("%m-%d %H:%M"))
+        at = following
+
+    assert months == [f"{(number + 1) % 12 + 1:02}-01 00:00" for number in range(84)]
+
+
+def test_a_job_is_woken_at_the_slot_after_the_gap() -> None:
+    trigger = trigger_of(Cron("0 0 * * *", "Europe/Berlin"))
+
+    assert trigger is not None
+    assert trigger.get_next_fire_time(instant("2026-03-28T23:00Z"), instant("2026-03-28T23:00Z")) == instant("2026-03-29T22:00Z")
 
 
 def test_a_manual_schedule_has_no_slots() -> None:
