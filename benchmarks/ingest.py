@@ -169,4 +169,6 @@ class _Course:
         report.must("a single call, 99 %", self.timings[SINGLES].percentile(99) * 1000, unit="ms", most=50)
         if len(self.memory) > 1:
             report.facts["memory of the server in MB, round by round"] = [round(one / 2**20) for one in self.memory]
-            report.must("memory at the end ÷ after the first round", self.memory[-1] / self.memory[0], most=1.1)
+            # Not the first: until then SQLite fills its page cache, 64 MB for a connection.
+            half = self.memory[(len(self.memory) - 1) // 2]
+            report.must("memory at the end ÷ after half of the rounds", self.memory[-1] / half, most=1.1)

@@ -46,7 +46,8 @@ class People:
         # A previous id may be a user's, who must then not be taken for an anonymous visitor.
         people._load_users(connection, {id for call in batch for id in (call.user_id, call.previous_id) if id})
         people._load_anonymous(connection, {id for call in batch for id in (call.anonymous_id, call.previous_id) if id})
-        people._load_traits(connection, {call.user_id for call in batch if _teaches(call)}, _linking(batch))
+        teaching = [call for call in batch if people._may_teach(call)]
+        people._load_traits(connection, {call.user_id for call in teaching}, {id for call in teaching for id in _visitors(call)})
         return people
 
     def place(self, call: Call) -> Profile:
@@ -68,6 +69,17 @@ class People:
         self._insert_identifiers(connection)
         self._update_changed(connection, arrival)
         _move(connection, {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}, arrival)
+
+    def _may_teach(self, call: Call) -> bool:
+        """Return whether a call may change somebody's traits: by saying them, or by telling which user a visitor is."""
+        if call.type is CallType.IDENTIFY:
+            return True
+        return bool(call.user_id) and any(self._may_be_visitors(id) for id in _visitors(call))
+
+    def _may_be_visitors(self, anonymous_id: str) -> bool:
+        # One that is not known yet may become a visitor's by an earlier call of the batch; a user's stays that user's.
+        owner = self._by_anonymous.get(anonymous_id)
+        return owner is None or owner.user_id is None
 
     def _user(self, user_id: str, anonymous_id: str | None) -> Profile:
         profile = self._by_user.get(user_id)
@@ -172,13 +184,9 @@ def portions(items: Iterable[Item], size: int = IN_ONE_STATEMENT) -> Iterator[li
         yield some
 
 
-def _teaches(call: Call) -> bool:
-    # Any call with both ids may merge an anonymous profile's traits into the user's.
-    return call.type is CallType.IDENTIFY or bool(call.user_id and (call.anonymous_id or call.previous_id))
-
-
-def _linking(batch: Iterable[Call]) -> set[str]:
-    return {id for call in batch if _teaches(call) for id in (call.anonymous_id, call.previous_id) if id}
+def _visitors(call: Call) -> list[str]:
+    """Return the ids in a call that a visitor may have."""
+    return [id for id in (call.anonymous_id, call.previous_id) if id]
 
 
 def _found(connection: Connection, statement: Prepared, ids: Collection[str]) -> Iterable[Any]:

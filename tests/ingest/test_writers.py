@@ -6,7 +6,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 
 from sync.call import Call
 from sync.store import Store
@@ -94,3 +95,14 @@ def test_a_visitor_claimed_by_two_users_at_once_becomes_one_of_them(store: Store
         owner = connection.scalars(select(profiles.c.user_id).join(calls).where(calls.c.event == "E")).one()
         assert owner in {"ann", "bob", "cid", "dan"}
         assert len(connection.scalars(select(profiles.c.id)).all()) == 4
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time.
+def test_calls_of_a_user_in_a_known_browser_do_not_wait_for_whoever_writes_their_traits(store: Store) -> None:
+    keep(store, identify("ann", anonymous_id="a"))
+
+    with store.writing() as connection, store.hurried(0.5) as hurried:
+        connection.execute(update(profiles).values(traits={"plan": "pro"}))
+        kept = keep(hurried, track("ann", anonymous_id="a"))
+
+    assert kept.accepted == 1
