@@ -35,6 +35,7 @@ from sync.store import dates, ledger_claims, prepared, runs
 from sync.store.audiences import Stored
 from sync.store.dialect import in_no_hurry, upsert
 from sync.store.difference import Difference, present
+from sync.store.listed import any_of
 from sync.store.prepared import Prepared
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
@@ -77,7 +78,12 @@ def apply(
     """
     if take_over:
         runs.supersede(connection, audience.id, run_id, now)
-    told = NOTHING if found.rows is None else _record(connection, audience, found, at, run_id, now)
+    if found.rows is None:
+        told = NOTHING
+    elif found.before == 0 and _ANY.execute(connection, audience=audience.id).first() is None:
+        told = _record_first(connection, audience, found, found.rows, at, run_id)
+    else:
+        told = _record(connection, audience, found, found.rows, at, run_id, now)
     if resync:
         _owe_everybody(connection, audience.id, run_id)
     left = debt(connection, audience.id) if take_over else told
@@ -95,16 +101,28 @@ def apply(
     return left
 
 
-def _record(connection: Connection, audience: Stored, found: Difference, at: datetime, run_id: int, now: datetime) -> Debt:
+def _record_first(connection: Connection, audience: Stored, found: Difference, rows: FromClause, at: datetime, run_id: int) -> Debt:
+    """Record who is in an audience of which the ledger has nobody yet."""
+    statements = _recording(rows, connection.dialect.name)
+    told = {**found.told, "audience": audience.id, "instant": at, "run": run_id}
+    statements.changes.execute(connection, **told)
+    statements.first_rows.execute(connection, **told)
+    if not audience.is_audience:
+        dates.replace_values(connection, audience.key, rows, found.told)
+    return Debt(owed=found.changed, unknown=0)
+
+
+def _record(
+    connection: Connection, audience: Stored, found: Difference, rows: FromClause, at: datetime, run_id: int, now: datetime
+) -> Debt:
     """Record who changed, and return what is to be told about them."""
-    assert found.rows is not None, "somebody changed"
-    statements = _recording(found.rows, connection.dialect.name)
+    statements = _recording(rows, connection.dialect.name)
     told = {**found.told, "audience": audience.id, "instant": at, "run": run_id}
     earlier = _by_run(statements.answering.execute(connection, **told).all())
     statements.changes.execute(connection, **told)
     statements.rows.execute(connection, **told)
     if not audience.is_audience:
-        dates.replace_values(connection, audience.key, found.rows, found.told)
+        dates.replace_values(connection, audience.key, rows, found.told)
     runs.relieve(connection, {id: debt.owed for id, debt in earlier.items() if id != run_id}, now)
     # All of them are this run's now.
     return _by_run(statements.answering.execute(connection, **told).all()).get(run_id, NOTHING)
@@ -117,6 +135,8 @@ class _Recording:
     answering: Prepared
     """What is still to be told about their users, as (run that answers for it, state, count)."""
     changes: Prepared
+    first_rows: Prepared
+    """Of an audience that has none yet: to look for each beforehand takes as long as to write it."""
     rows: Prepared
 
 
@@ -126,6 +146,7 @@ def _recording(rows: FromClause, database: str) -> _Recording:
     return _Recording(
         answering=Prepared(runs.answering(_AUDIENCE, select(rows.c.profile_id))),
         changes=Prepared(insert(changes).from_select(list(_CHANGE), _changes(rows))),
+        first_rows=Prepared(insert(memberships).from_select(list(_ROW), _owed(rows))),
         rows=Prepared(_recorded(rows, database)),
     )
 
@@ -226,10 +247,15 @@ def of_user(connection: Connection, profile_id: int) -> list[Any]:
         select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, state, m.reason)
         .select_from(memberships)
         .join(audiences, audiences.c.id == m.audience_id)
-        .where(m.profile_id == profile_id)
+        .where(about(profile_id))
         .order_by(audiences.c.key)
     )
     return list(connection.execute(statement))
+
+
+def about(profile_id: int) -> ColumnElement[bool]:
+    """Return whether a row is about one user. By the key, audience by audience, since another index is written for every row."""
+    return and_(any_of(memberships.c.audience_id, select(audiences.c.id)), memberships.c.profile_id == profile_id)
 
 
 def _is(*states: str) -> ColumnElement[bool]:
@@ -256,16 +282,21 @@ _AUDIENCE: Final = prepared.told("audience", BigInteger())
 _INSTANT: Final = prepared.told("instant", changes.c.at.type)
 _RUN: Final = prepared.told("run", BigInteger())
 
+_ANY: Final = Prepared(select(memberships.c.profile_id).where(memberships.c.audience_id == _AUDIENCE).limit(1))
+
 
 def _changes(rows: FromClause) -> Select[Any]:
     return select(_AUDIENCE, rows.c.profile_id, rows.c.value, _INSTANT, _RUN).order_by(rows.c.profile_id)
 
 
-def _recorded(found: FromClause, database: str) -> Any:
+def _owed(found: FromClause) -> Select[Any]:
     columns = (_AUDIENCE, found.c.profile_id, found.c.value, _INSTANT)
+    return select(*columns, literal(State.OWED.value), literal(0), _RUN).order_by(found.c.profile_id)
+
+
+def _recorded(found: FromClause, database: str) -> Any:
     # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
-    rows = select(*columns, literal(State.OWED.value), literal(0), _RUN).where(true()).order_by(found.c.profile_id)
-    statement = upsert(database, memberships).from_select(list(_ROW), rows)
+    statement = upsert(database, memberships).from_select(list(_ROW), _owed(found).where(true()))
     return statement.on_conflict_do_update(
         index_elements=[memberships.c.audience_id, memberships.c.profile_id],
         set_={

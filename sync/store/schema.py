@@ -232,7 +232,6 @@ memberships: Final = Table(
 )
 UNSETTLED: Final = text("state <> 'settled'")
 """SQLite takes the index below only where a query says this in the same words."""
-Index("ix_memberships_profile", memberships.c.profile_id, memberships.c.audience_id)
 Index(
     "ix_memberships_unsettled",
     memberships.c.audience_id,

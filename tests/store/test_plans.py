@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select, event, select
+from sqlalchemy import Connection, Select, delete, event, select
 
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
@@ -104,13 +104,13 @@ def test_rows_of_listed_values_are_found_by_the_index_and_one_by_one(sqlite_stor
     assert any("USING" in plan and place in plan for plan in plans), plans
 
 
-def explained(store: Store, work: Callable[[Connection], object]) -> list[str]:
-    """Return the plan of each statement about the queue that some work executes, as one text each."""
+def explained(store: Store, work: Callable[[Connection], object], about: str = "deliveries") -> list[str]:
+    """Return the plan of each statement about the queue, or another table, that some work executes, as one text each."""
     plans: list[str] = []
 
     @event.listens_for(store.engine, "before_cursor_execute")
     def explain(connection, _cursor, sql, parameters, *_):
-        if "deliveries" in sql and not sql.startswith("COPY"):
+        if about in sql and not sql.startswith("COPY"):
             how = "EXPLAIN QUERY PLAN" if store.on_sqlite else "EXPLAIN"
             cursor = connection.connection.driver_connection.execute(f"{how} {sql}", parameters)
             plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
@@ -158,6 +158,28 @@ def test_few_rows_of_a_long_queue_are_found_by_the_index(long_queue: Store, look
     assert plans
     assert all("ix_deliveries_lane" in plan for plan in plans), plans
     assert not any(word in plan for plan in plans for word in WHOLE), plans
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda connection: ledger.of_user(connection, 7),
+        lambda connection: connection.execute(delete(memberships).where(ledger.about(7))),
+    ],
+    ids=["what it says", "what is erased"],
+)
+def test_one_user_is_found_in_a_large_ledger_by_its_key(store: Store, look: Callable[[Connection], object]) -> None:
+    people(store, *(f"u{number}" for number in range(1_000)))
+    for key in ("one", "two", "three"):
+        record(store, audience(store, key), [f"u{number}" for number in range(1_000)])
+    if not store.on_sqlite:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE memberships, audiences")
+
+    (plan,) = explained(store, look, "memberships")
+
+    assert "PRIMARY KEY (audience_id=? AND profile_id=?)" in plan or "Index Scan using pk_memberships" in plan, plan
+    assert not any(word in plan for word in ("Seq Scan on memberships", "SCAN memberships")), plan
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
