@@ -319,8 +319,8 @@ def _refused(error: SyncError) -> int:
     _flushed(0)
     lines = [str(error)]
     caret = getattr(error, "caret", None)
-    if callable(caret):
-        lines += [f"  {line}" for line in str(caret()).split("\n")]
+    if callable(caret) and (shown := str(caret())).strip(" ^\n"):
+        lines += [f"  {line}" for line in shown.split("\n")]
     note("personas-sync: " + "\n".join(lines))
     return error.exit_code
 

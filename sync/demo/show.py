@@ -36,7 +36,7 @@ def run(*, folder: Path | None = None, serve: bool = False, as_json: bool = Fals
         seconds = time.monotonic() - started
         if as_json:
             print(encode(_as_json(rows, checked, seconds)))
-        console.print(_verdict(checked, seconds))
+        console.print(_verdict(checked, seconds), soft_wrap=True)
         if serve:
             _stay(demo, console)
     return 1 if checked.wrong else 0
@@ -50,11 +50,10 @@ def _made(folder: Path) -> None:
 
 
 def _shown(demo: Demo, console: Console) -> tuple[list[Synced], Checked]:
-    console.print(f"Sending the CDNOW sample to {demo.door}/v1/batch, with Moesif played by {demo.standin.url}")
+    console.print(f"Sending the CDNOW sample to {demo.door}/v1/batch, with Moesif played by {demo.standin.url}", soft_wrap=True)
     imported = demo.send_in()
-    console.print(
-        f"{imported.calls:,} calls stored, {imported.forwarded:,} forwarded as user updates and actions, {imported.seconds:.1f} s\n"
-    )
+    kept = f"{imported.calls:,} calls stored, {imported.forwarded:,} forwarded as user updates and actions"
+    console.print(f"{kept}, {imported.seconds:.1f} s\n", soft_wrap=True)
     table = Table(box=None, pad_edge=False, title="A sync a week", title_justify="left")
     for heading in ("as of", *KEYS.values(), "entered", "exited", "sent", "requests", "seconds"):
         table.add_column(heading, justify="left" if heading == "as of" else "right")
@@ -95,7 +94,9 @@ def _as_json(rows: list[Synced], checked: Checked, seconds: float) -> Json:
 
 
 def _stay(demo: Demo, console: Console) -> None:
-    console.print(f"\nStill up until Ctrl-C: the door at {demo.door}, what Moesif holds at {demo.standin.url}/_standin/users")
+    console.print(
+        f"\nStill up until Ctrl-C: the door at {demo.door}, what Moesif holds at {demo.standin.url}/_standin/users", soft_wrap=True
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

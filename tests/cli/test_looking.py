@@ -120,6 +120,13 @@ def test_the_next_run_is_the_next_slot_of_the_schedule(line: Any) -> None:
     assert line("audience", "show", "buyers", "--json").json["next_run_at"].endswith("-01-01T00:00:00Z")
 
 
+def test_a_query_of_nothing_is_said_in_one_line_without_a_place_to_point_at(synced: Any) -> None:
+    done = synced("preview", "")
+
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+
+
 def test_preview_gives_size_and_sample_as_of_an_instant(synced: Any) -> None:
     query = "event('Order Completed').within(30 days).count() >= 1"
 
