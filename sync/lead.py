@@ -50,13 +50,15 @@ class Lead:
         lease = self._lease
         return lease if time.monotonic() - self._renewed < self._duration.total_seconds() else None
 
-    def renew(self) -> None:
-        """Lead for longer, if this process does. Raises Unreachable."""
+    def renew(self, beside: Callable[[Connection], None]) -> None:
+        """Lead for longer, if this process does, and write something beside it. Raises Unreachable."""
         started, lease = time.monotonic(), self._lease
         if lease is None:
             return
         with self._store.writing() as connection:
             still = leases.renew(connection, [lease], self._clock(), self._duration)
+            if still:
+                beside(connection)
         if still:
             self._renewed = started
         else:

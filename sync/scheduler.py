@@ -263,10 +263,7 @@ class Scheduler:
 
     def _beat(self) -> None:
         try:
-            self.lead.renew()
-            if self.lead.held is not None:
-                with self._store.writing() as connection:
-                    leases.beat(connection, HEARTBEAT, self._clock(), "")
+            self.lead.renew(lambda connection: leases.beat(connection, HEARTBEAT, self._clock(), ""))
         except SyncError as error:
             log.warning("no heartbeat: %s", error)
         if self.lead.held is None:

@@ -9,15 +9,34 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Text, and_, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from sync.delivery import Lane
+from sync.store import listed
 from sync.store.dialect import upsert
 from sync.store.prepared import Prepared, told
 from sync.store.schema import heartbeats, lanes, leases
-from sync.store.types import from_micros
+from sync.store.types import Instant, from_micros
+
+_Instant: TypeAlias = datetime | BindParameter[datetime]
 
 LONGEST: Final = timedelta(hours=1)
 """Farther ahead no lease ends: one that does was taken by a clock that was wrong, and would be held until that time comes."""
@@ -67,7 +86,7 @@ def take_some(
     ends = now + duration
     rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
     connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
-    free = or_(leases.c.owner == "", _is_over(now))
+    free = or_(leases.c.owner == "", _is_over(**_at(now)))
     wanted = select(leases).where(leases.c.name.in_(names), free).order_by(leases.c.name).limit(most)
     found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
     taken = update(leases).where(leases.c.name.in_([row.name for row in found]))
@@ -75,16 +94,16 @@ def take_some(
     return [Lease(name=row.name, owner=owner, epoch=row.epoch + 1, expires_at=ends, taken_over=bool(row.owner)) for row in found]
 
 
-def renew(connection: Connection, several: Collection[Lease], now: datetime, duration: timedelta) -> bool:
+def renew(connection: Connection, several: Sequence[Lease], now: datetime, duration: timedelta) -> bool:
     """Hold leases for longer; False where one of them was lost."""
-    _lock(connection, leases.c.name, _ours(several))
-    return connection.execute(update(leases).where(_ours(several)).values(expires_at=now + duration)).rowcount == len(several)
+    ours = _told(several)
+    _TAKEN_IN_ORDER.execute(connection, ours=ours).all()
+    return _RENEWED.execute(connection, ours=ours, ends=now + duration).rowcount == len(several)
 
 
-def still_held(connection: Connection, several: Collection[Lease]) -> bool:
+def still_held(connection: Connection, several: Sequence[Lease]) -> bool:
     """Whether leases are still their owner's, all of them, and keep them so until the transaction ends."""
-    ours = select(leases.c.name).where(_ours(several)).order_by(leases.c.name)
-    return len(connection.execute(ours.with_for_update(read=True)).all()) == len(several)
+    return len(_STILL_HELD.execute(connection, ours=_told(several)).all()) == len(several)
 
 
 def is_current(connection: Connection, lease: Lease) -> bool:
@@ -92,23 +111,16 @@ def is_current(connection: Connection, lease: Lease) -> bool:
     return _CURRENT.execute(connection, name=lease.name, owner=lease.owner, epoch=lease.epoch).first() is not None
 
 
-# Asked by every run of a schedule, so it is written once.
-_CURRENT: Final = Prepared(
-    select(leases.c.name).where(
-        leases.c.name == told("name", Text()), leases.c.owner == told("owner", Text()), leases.c.epoch == told("epoch", Integer())
-    )
-)
-
-
 def is_held(name: ColumnElement[str], epoch: ColumnElement[int], now: datetime) -> ColumnElement[bool]:
     """Return whether somebody still has the lease of a name as of an epoch, as an expression."""
-    return select(leases.c.name).where(leases.c.name == name, leases.c.epoch == epoch, _holds(now)).exists()
+    return select(leases.c.name).where(leases.c.name == name, leases.c.epoch == epoch, _holds(**_at(now))).exists()
 
 
-def give_back(connection: Connection, several: Collection[Lease]) -> None:
+def give_back(connection: Connection, several: Sequence[Lease]) -> None:
     """End leases before their time; the epochs stay, so that the next holder's are others."""
-    _lock(connection, leases.c.name, _ours(several))
-    connection.execute(update(leases).where(_ours(several)).values(owner=""))
+    ours = _told(several)
+    _TAKEN_IN_ORDER.execute(connection, ours=ours).all()
+    _GIVEN_BACK.execute(connection, ours=ours)
 
 
 def let_go(connection: Connection, several: Collection[str], owner: str) -> None:
@@ -120,19 +132,14 @@ def let_go(connection: Connection, several: Collection[str], owner: str) -> None
 
 def count_held(connection: Connection, prefix: str, now: datetime) -> int:
     """Count the leases below a name that somebody holds."""
-    held = and_(leases.c.name.startswith(prefix, autoescape=True), _holds(now))
-    return connection.scalars(select(func.count()).select_from(leases).where(held)).one()
+    return int(_COUNTED.execute(connection, below=f"{prefix}%", **_at(now)).scalar_one())
 
 
 def present(connection: Connection, prefix: str, owner: str, now: datetime, duration: timedelta) -> int:
     """Say that a worker is there for a while, forget those that have gone, and return how many there are."""
-    name = f"{prefix}{owner}"
-    row = {"owner": owner, "epoch": 1, "expires_at": now + duration}
-    here = upsert(connection, leases).values(name=name, **row)
-    connection.execute(here.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
-    gone = select(leases.c.name).where(leases.c.name.startswith(prefix, autoescape=True), _is_over(now))
-    # What another transaction has is left for the next time, and not waited for with a row of one's own in hand.
-    connection.execute(delete(leases).where(leases.c.name.in_(gone.with_for_update(skip_locked=True))))
+    here = {"name": f"{prefix}{owner}", "owner": owner, "epoch": 1, "ends": now + duration}
+    _here(connection.dialect.name).execute(connection, **here)
+    _GONE.execute(connection, below=f"{prefix}%", **_at(now))
     return count_held(connection, prefix, now)
 
 
@@ -143,7 +150,7 @@ def leave(connection: Connection, prefix: str, owner: str) -> None:
 
 def holder(connection: Connection, name: str, now: datetime) -> str | None:
     """Return who holds a lease, None where nobody does."""
-    return connection.scalars(select(leases.c.owner).where(leases.c.name == name, _holds(now))).one_or_none()
+    return connection.scalars(select(leases.c.owner).where(leases.c.name == name, _holds(**_at(now)))).one_or_none()
 
 
 def pause(connection: Connection, pause: Pause) -> None:
@@ -200,14 +207,9 @@ def pauses(connection: Connection) -> dict[Lane, Pause]:
     }
 
 
-# Asked by every lane in every second, so it is written once.
-_PAUSES: Final = Prepared(select(lanes))
-
-
 def beat(connection: Connection, name: str, at: datetime, detail: str) -> None:
     """Say that something is alive."""
-    statement = upsert(connection, heartbeats).values(name=name, at=at, detail=detail)
-    connection.execute(statement.on_conflict_do_update(index_elements=[heartbeats.c.name], set_={"at": at, "detail": detail}))
+    _beaten(connection.dialect.name).execute(connection, name=name, at=at, detail=detail)
 
 
 def last_beat(connection: Connection, name: str) -> datetime | None:
@@ -223,13 +225,17 @@ def _lock(connection: Connection, key: Column[str], condition: ColumnElement[boo
     connection.execute(select(key).where(condition).order_by(key).with_for_update()).all()
 
 
-def _holds(now: datetime) -> ColumnElement[bool]:
+def _at(now: datetime) -> dict[str, datetime]:
+    return {"now": now, "far": now + LONGEST}
+
+
+def _holds(now: _Instant, far: _Instant) -> ColumnElement[bool]:
     """Return whether a row is a lease that somebody has."""
-    return and_(leases.c.owner != "", leases.c.expires_at > now, leases.c.expires_at < now + LONGEST)
+    return and_(leases.c.owner != "", leases.c.expires_at > now, leases.c.expires_at < far)
 
 
-def _is_over(now: datetime) -> ColumnElement[bool]:
-    return or_(leases.c.expires_at <= now, leases.c.expires_at >= now + LONGEST)
+def _is_over(now: _Instant, far: _Instant) -> ColumnElement[bool]:
+    return or_(leases.c.expires_at <= now, leases.c.expires_at >= far)
 
 
 def _opened_with(pause: Pause) -> ColumnElement[bool]:
@@ -237,7 +243,47 @@ def _opened_with(pause: Pause) -> ColumnElement[bool]:
     return or_(lanes.c.lane == pause.lane.value, and_(lanes.c.key_refused, literal(pause.key_refused)))
 
 
-def _ours(several: Collection[Lease]) -> ColumnElement[bool]:
-    """Return whether a row is one of the leases, all of one owner."""
-    owners = {one.owner for one in several}
-    return and_(leases.c.owner.in_(owners), tuple_(leases.c.name, leases.c.epoch).in_([(one.name, one.epoch) for one in several]))
+def _told(several: Sequence[Lease]) -> str:
+    return listed.documents({"name": one.name, "owner": one.owner, "epoch": one.epoch} for one in several)
+
+
+# Executed by an idle service, too, so they are written once.
+_OURS: Final = tuple_(leases.c.name, leases.c.owner, leases.c.epoch).in_(
+    select(*listed.rows("ours", {"name": Text, "owner": Text, "epoch": Integer}).c)
+)
+_IN_ORDER: Final = select(leases.c.name).where(_OURS).order_by(leases.c.name)
+_TAKEN_IN_ORDER: Final = Prepared(_IN_ORDER.with_for_update())
+_STILL_HELD: Final = Prepared(_IN_ORDER.with_for_update(read=True))
+_RENEWED: Final = Prepared(update(leases).where(_OURS).values(expires_at=told("ends", Instant())))
+_GIVEN_BACK: Final = Prepared(update(leases).where(_OURS).values(owner=""))
+_CURRENT: Final = Prepared(
+    select(leases.c.name).where(
+        leases.c.name == told("name", Text()), leases.c.owner == told("owner", Text()), leases.c.epoch == told("epoch", Integer())
+    )
+)
+
+_THEN: Final = {"now": told("now", Instant()), "far": told("far", Instant())}
+_BELOW: Final = leases.c.name.like(told("below", Text()))
+_COUNTED: Final = Prepared(select(func.count()).select_from(leases).where(_BELOW, _holds(**_THEN)))
+# What another transaction has is left for the next time, and not waited for with a row of one's own in hand.
+_GONE: Final = Prepared(
+    delete(leases).where(
+        leases.c.name.in_(select(leases.c.name).where(_BELOW, _is_over(**_THEN)).with_for_update(skip_locked=True))
+    )
+)
+
+_PAUSES: Final = Prepared(select(lanes))
+
+
+@lru_cache
+def _here(database: str) -> Prepared:
+    row = {"owner": told("owner", Text()), "epoch": told("epoch", Integer()), "expires_at": told("ends", Instant())}
+    here = upsert(database, leases).values(name=told("name", Text()), **row)
+    return Prepared(here.on_conflict_do_update(index_elements=[leases.c.name], set_=row))
+
+
+@lru_cache
+def _beaten(database: str) -> Prepared:
+    row = {"at": told("at", Instant()), "detail": told("detail", Text())}
+    beaten = upsert(database, heartbeats).values(name=told("name", Text()), **row)
+    return Prepared(beaten.on_conflict_do_update(index_elements=[heartbeats.c.name], set_=row))

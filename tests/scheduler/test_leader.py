@@ -153,7 +153,7 @@ def test_one_that_was_stopped_for_a_while_writes_nothing_under_its_old_epoch(sto
         compute_slot(store, stored, slot, now, system_clock, fence_of(lease))
     with pytest.raises(NotLeading):
         compute(store, stored, None, system_clock, fence=fence_of(lease))
-    old.renew()
+    old.renew(lambda _: None)
 
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(runs)) == 0
