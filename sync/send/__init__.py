@@ -10,6 +10,7 @@ before another begins, and nothing older arrives after something newer. Within t
     parcels.py      what is due, as items of requests
     known_types.py  the JSON types that Moesif holds metadata keys to
     exchange.py     a batch of items → an outcome for each
+    answered.py     requests that have come back, until that is written down
     lane.py         the loop of one lane
     breaker.py      when a lane waits, and how it begins again
     drain.py        how long to go on, and what has been done

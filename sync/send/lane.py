@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,7 +15,8 @@ from sqlalchemy import Connection
 
 from sync.delivery import Lane, name_of
 from sync.errors import StoreBusy
-from sync.send.breaker import Breaker, Failure
+from sync.send.answered import Answered, Writing
+from sync.send.breaker import Breaker
 from sync.send.drain import Drain
 from sync.send.exchange import Division, Exchange
 from sync.send.parcels import Busy, Desk, Parcel, Result
@@ -42,6 +42,9 @@ AHEAD: Final = 24
 ITEMS: Final = 3_200
 """How many items at most those are, but for one request, so that memory stays flat whatever goes into one."""
 
+FIRST: Final = 400
+"""Items that are claimed where nothing is on its way, but for one request: more take longer than a connection should be idle."""
+
 SETTLE_WITHIN: Final = 0.1
 """Seconds that an answer may wait for others to be written down with it."""
 
@@ -50,30 +53,6 @@ LOOK_AGAIN: Final = 0.05
 
 STUBBORN: Final = 12
 """After so many tries, an hour, that were refused whatever was sent, the data is to blame after all, and not the other side."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Answered:
-    """A request that has come back and is not written down yet."""
-
-    parcels: list[Parcel]
-    """As they were claimed; the results may have them in parts."""
-    results: list[Result]
-    requests: int
-    at: float = field(default_factory=time.monotonic)
-    """By the monotonic clock."""
-
-    @property
-    def failed(self) -> bool:
-        return any(isinstance(outcome, Failure) for _, outcome in self.results)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Writing:
-    """Answers that are being written down, while this thread claims."""
-
-    answered: list[_Answered]
-    done: Future[None]
 
 
 class LaneSender:
@@ -97,9 +76,9 @@ class LaneSender:
         self._division = Division()
         self._places = Places()
         self._busy = Busy()
-        self._under_way: dict[Future[_Answered | None], list[Parcel]] = {}
-        self._answered: list[_Answered] = []
-        self._writing: _Writing | None = None
+        self._under_way: dict[Future[Answered | None], list[Parcel]] = {}
+        self._answered: list[Answered] = []
+        self._writing: Writing | None = None
         self._recalled: list[Parcel] = []
         self._looked_in_vain = float("-inf")
         """When nothing was found to be due, by the monotonic clock."""
@@ -170,12 +149,12 @@ class LaneSender:
             return True
         return bool(self._under_way) and time.monotonic() - self._looked_in_vain < LOOK_AGAIN
 
-    def _exchange(self, parcels: list[Parcel]) -> _Answered | None:
+    def _exchange(self, parcels: list[Parcel]) -> Answered | None:
         """Make the requests for some parcels, on a thread of the pool; None where nothing is to be sent any more."""
         if self._halted.is_set() or self._is_ending():
             return None
         exchange = Exchange(self._desk, self.lane, lambda: self._right.holds, self._division)
-        answered = _Answered(parcels=parcels, results=exchange.send(parcels), requests=exchange.requests)
+        answered = Answered(parcels=parcels, results=exchange.send(parcels), requests=exchange.requests)
         if answered.failed:
             self._halted.set()
         return answered
@@ -213,7 +192,8 @@ class LaneSender:
         pause = self._breaker.pause(connection)
         if pause is None:
             # Few at first, so that they leave at once, and more as more are on the way.
-            requests = min(self._at_once, max(self._connections, 2 * len(self._under_way)))
+            few = max(1, min(self._connections, FIRST // self._desk.batch_items))
+            requests = min(self._at_once, max(few, 2 * len(self._under_way)))
             return self._taken(connection, requests), None
         if self._under_way or self._answered or self._writing or self._breaker.wait(connection):
             return [], None
@@ -260,10 +240,13 @@ class LaneSender:
             return True
         if not self._answered or self._writing:
             return False
-        waited = time.monotonic() - self._answered[0].at
-        # Where nothing is left to claim there is time to write down a few, so that little is left to do at the end.
-        most = self._at_once if self._looked_in_vain < 0 else self._connections
-        return not self._under_way or len(self._answered) >= most or waited >= SETTLE_WITHIN
+        if not self._under_way or time.monotonic() - self._answered[0].at >= SETTLE_WITHIN:
+            return True
+        if self._looked_in_vain < 0:
+            return len(self._answered) >= self._at_once
+        # Where nothing is left to claim there is time to write down a few; but the last wait for each other, since to write them
+        # down takes longer than their requests, and what is written meanwhile would be in their way.
+        return len(self._answered) >= self._connections and len(self._under_way) > 2 * self._connections
 
     def _settle(self, writer: ThreadPoolExecutor) -> None:
         """Write down what came back: beside what this thread does, unless that depends on it."""
@@ -273,7 +256,7 @@ class LaneSender:
             self._settle_before_all_else(is_bad=is_bad)
             return
         results = [result for answered in self._answered for result in answered.results]
-        self._writing = _Writing(answered=self._answered, done=writer.submit(self._write_down, results, ()))
+        self._writing = Writing(answered=self._answered, done=writer.submit(self._write_down, results, ()))
         self._answered = []
 
     def _finish_writing(self) -> None:
@@ -306,7 +289,7 @@ class LaneSender:
             self._drain.probing(-1)
         self._answered, self._recalled = [], []
 
-    def _let_go(self, written: Sequence[_Answered]) -> None:
+    def _let_go(self, written: Sequence[Answered]) -> None:
         """Let users go about whom the answers are in the store."""
         for answered in written:
             self._busy.remove(answered.parcels)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -111,29 +112,21 @@ def without_users(connection: Connection, profile_ids: Sequence[int], user_ids: 
 
 
 def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | None = None, portion: int = 100) -> list[Update]:
-    """Take all that is owed about the given profiles, with the values of this moment, in the order of the profiles given.
+    """Take all that is owed about the given profiles, with the values of this moment, portion by portion in the order given.
 
     It is taken by a right of which this lease is one. A claim is of a portion of the profiles: of those that will likely be in one
     request, since what is settled together is cheapest.
     """
-    owed = _owed(connection, profile_ids)
-    alike: dict[tuple[int, int, str], list[int]] = {}
-    for place, audience_id, profile_id, value, _ in owed:
-        alike.setdefault((place // portion, audience_id, value), []).append(profile_id)
-    told = [Same(audience_id, value, theirs) for (_, audience_id, value), theirs in alike.items()]
-    made = dict(zip(alike, ledger_claims.make(connection, told, lease), strict=True))
+    alike: dict[tuple[int, int, str], list[tuple[int, str]]] = {}
+    for place, audience_id, profile_id, value, user_id in _owed(connection, profile_ids):
+        alike.setdefault((place // portion, audience_id, value), []).append((profile_id, user_id))
+    told = [Same(audience_id, value, [id for id, _ in theirs]) for (_, audience_id, value), theirs in alike.items()]
+    made = ledger_claims.make(connection, told, lease)
     keys = {row.id: (row.key, row.kind) for row in _KEYS.execute(connection)}
     return [
-        Update(
-            claim=made[place // portion, audience_id, value],
-            audience_id=audience_id,
-            profile_id=profile_id,
-            user_id=user_id,
-            key=keys[audience_id][0],
-            kind=keys[audience_id][1],
-            value=value,
-        )
-        for place, audience_id, profile_id, value, user_id in owed
+        Update(claim=id, audience_id=of, profile_id=profile_id, user_id=user_id, key=keys[of][0], kind=keys[of][1], value=value)
+        for id, ((_, of, value), theirs) in zip(made, alike.items(), strict=True)
+        for profile_id, user_id in theirs
     ]
 
 
@@ -150,12 +143,13 @@ def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[tuple[int,
 
 def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:
     """Record that Moesif took these."""
-    runs.count_settled(connection, _settled(connection, _ACCEPTED, updates, now=now), {}, now)
+    runs.count_settled(connection, _settled(connection, _settling(_ACCEPTED, connection.dialect.name), updates, now=now), {}, now)
 
 
 def settle_rejected(connection: Connection, updates: Sequence[Update], reason: str, now: datetime) -> None:
     """Record that Moesif will never take these; `retry` makes them owed again, and so does a new value."""
-    runs.count_settled(connection, {}, _settled(connection, _REJECTED, updates, reason=reason), now)
+    settling = _settling(_REJECTED, connection.dialect.name)
+    runs.count_settled(connection, {}, _settled(connection, settling, updates, reason=reason), now)
 
 
 def settle_back(connection: Connection, updates: Sequence[Update], state: State, reason: str) -> None:
@@ -174,15 +168,31 @@ def abandon(connection: Connection, reason: str, now: datetime) -> None:
     _change(connection, _DOUBTED, ledger_claims.dead(connection, now), reason=reason)
 
 
-def _settled(connection: Connection, statement: Prepared, updates: Sequence[Update], **told: Any) -> Mapping[int, int]:
+def _settled(connection: Connection, settling: Sequence[Prepared], updates: Sequence[Update], **told: Any) -> Mapping[int, int]:
     """Update rows, and count those that are settled by it, by the run that answers for them."""
     several = _claims_of(connection, updates)
     found: Counter[int] = Counter()
-    # Before, since nobody can tell afterwards which they were; counted by the database, to which rows are cheap.
     for same in _told_alike(several):
-        found.update(dict(map(tuple, _TO_SETTLE.execute(connection, **same).all())))
-    _change(connection, statement, several, **told)
+        for statement in settling:
+            counted = statement.execute(connection, **same, **told)
+            found.update(dict(map(tuple, counted.all())) if counted.returns_rows else {})
+    ledger_claims.end(connection, several)
     return found
+
+
+@lru_cache
+def _settling(changed: sqlalchemy.Update, database: str) -> tuple[Prepared, ...]:
+    """Return the statements that settle rows and count them by run, which only PostgreSQL does in one.
+
+    SQLite counts before: afterwards nobody can tell which they were.
+    """
+    m = memberships.c
+    # A value that has changed meanwhile is owed again, and nobody answers for a row without one.
+    if database == "sqlite":
+        theirs = (m.audience_id == _AUDIENCE, ledger_claims.in_those(), m.value == _SENT)
+        return Prepared(select(m.run_id, func.count()).where(*theirs).group_by(m.run_id)), Prepared(changed)
+    settled = changed.returning(m.run_id, (m.value == _SENT).label("is_so")).cte("settled")
+    return (Prepared(select(settled.c.run_id, func.count()).where(settled.c.is_so).group_by(settled.c.run_id)),)
 
 
 def _change(connection: Connection, statement: Prepared, several: Sequence[Claim], **told: Any) -> None:
@@ -195,7 +205,7 @@ def _change(connection: Connection, statement: Prepared, several: Sequence[Claim
 
 
 def _claims_of(connection: Connection, updates: Iterable[Update]) -> list[Claim]:
-    return ledger_claims.whole(connection, ((one.claim, one.profile_id) for one in updates))
+    return ledger_claims.whole(connection, [(one.claim, one.profile_id) for one in updates])
 
 
 def _told_alike(several: Iterable[Claim]) -> Iterator[dict[str, Any]]:
@@ -262,27 +272,16 @@ _OWED_TO: Final = Prepared(
 _ON_THE_WAY: Final = update(memberships).where(memberships.c.audience_id == _AUDIENCE, ledger_claims.in_those())
 """The rows of some claims, which must be of one audience and value. None of them is rejected: what is on the way stays owed."""
 
-_TO_SETTLE: Final = Prepared(
-    select(memberships.c.run_id, func.count())
-    .where(memberships.c.audience_id == _AUDIENCE, ledger_claims.in_those(), _is(*_DUE))
-    # A value that has changed meanwhile is owed again, and nobody answers for a row without one.
-    .where(memberships.c.value == _SENT)
-    .group_by(memberships.c.run_id)
-)
-"""Of the rows of some claims, how many are settled by an answer that decides."""
-
-_ACCEPTED: Final = Prepared(
-    _ON_THE_WAY.values(
-        accepted=_SENT,
-        accepted_at=told("now", memberships.c.accepted_at.type),
-        attempts=0,
-        reason=None,
-        state=_unless_changed(State.SETTLED),
-    )
+_ACCEPTED: Final = _ON_THE_WAY.values(
+    accepted=_SENT,
+    accepted_at=told("now", memberships.c.accepted_at.type),
+    attempts=0,
+    reason=None,
+    state=_unless_changed(State.SETTLED),
 )
 _ATTEMPTED: Final[dict[str, Any]] = {"attempts": memberships.c.attempts + 1, "reason": _REASON}
 
-_REJECTED: Final = Prepared(_ON_THE_WAY.values(state=_unless_changed(State.REJECTED), **_ATTEMPTED))
+_REJECTED: Final = _ON_THE_WAY.values(state=_unless_changed(State.REJECTED), **_ATTEMPTED)
 
 # What was unknown before it was claimed has no accepted value, and so is told whatever happens.
 _OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), **_ATTEMPTED))

@@ -7,6 +7,7 @@ right ends under which it was claimed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -87,21 +88,17 @@ def make(connection: Connection, several: Sequence[Same], lease: Lease | None) -
     return ids
 
 
-def whole(connection: Connection, parts: Iterable[tuple[int, int]]) -> list[Claim]:
+def whole(connection: Connection, parts: Sequence[tuple[int, int]]) -> list[Claim]:
     """Return claims of these rows, (claim, profile), and of no others: those of which only some are meant are divided before.
 
     What was erased meanwhile, and what has been abandoned, is in none.
     """
-    meant: dict[int, list[int]] = {}
-    for id, profile_id in parts:
-        meant.setdefault(id, []).append(profile_id)
-    rows = _FOUND.execute(connection, **{CLAIMS: values(meant)}).all() if meant else []
-    return [_whole(connection, row, meant[row[0]]) for row in rows]
-
-
-def _whole(connection: Connection, row: Any, meant: Sequence[int]) -> Claim:
-    id, audience_id, sent, number = row
-    return Claim(id if number == len(meant) else _divided(connection, id, set(meant)), audience_id, sent)
+    counts = Counter(id for id, _ in parts)
+    rows: Sequence[Any] = _FOUND.execute(connection, **{CLAIMS: values(counts)}).all() if counts else []
+    return [
+        Claim(id if number == counts[id] else _divided(connection, id, {one for of, one in parts if of == id}), audience_id, sent)
+        for id, audience_id, sent, number in rows
+    ]
 
 
 def _divided(connection: Connection, id: int, meant: set[int]) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
 from sync.delivery import Accepted, Lane, Later, Outcome
 from sync.errors import Unreachable
 from sync.send.parcels import Busy, Parcel
 from sync.store import Store, audiences
 from sync.store.audiences import Stored
+from sync.store.schema import claims
 from tests.make import audience, identify, keep, people, record, run_of, track
 
 several_writers = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -91,6 +92,23 @@ def _noted(all_left: threading.Event, is_last: bool) -> Outcome:
     if is_last:
         all_left.set()
     return Accepted()
+
+
+def test_the_first_claim_is_of_few_so_that_they_leave_at_once(store: Store, fake_road, told) -> None:
+    users = [f"u{number}" for number in range(900)]
+    people(store, *users)
+    record(store, audience(store), users)
+    claimed: list[int] = []
+
+    @event.listens_for(store.engine, "commit")
+    def committed(connection) -> None:
+        if (number := connection.scalars(select(func.sum(claims.c.number))).one()) and not told.posts:
+            claimed.append(int(number))
+
+    fake_road.over(batch_items=300).drain()
+
+    assert claimed[0] == 300
+    assert set(told.users) == set(users)
 
 
 @pytest.mark.parametrize("owed", ["calls", "memberships"])
