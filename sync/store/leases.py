@@ -102,7 +102,10 @@ def renew(connection: Connection, several: Sequence[Lease], now: datetime, durat
 
 
 def still_held(connection: Connection, several: Sequence[Lease]) -> bool:
-    """Whether leases are still their owner's, all of them, and keep them so until the transaction ends."""
+    """Whether leases are still their owner's, all of them, and keep them so until the transaction ends.
+
+    They can be renewed meanwhile: such transactions follow each other without a gap, and a renewal would not get its turn in time.
+    """
     return len(_STILL_HELD.execute(connection, ours=_told(several)).all()) == len(several)
 
 
@@ -222,7 +225,7 @@ def _lock(connection: Connection, key: Column[str], condition: ColumnElement[boo
 
     An UPDATE takes them as they lie in the table: two that meet the same rows in different orders would wait for each other.
     """
-    connection.execute(select(key).where(condition).order_by(key).with_for_update()).all()
+    connection.execute(select(key).where(condition).order_by(key).with_for_update(key_share=True)).all()
 
 
 def _at(now: datetime) -> dict[str, datetime]:
@@ -252,8 +255,8 @@ _OURS: Final = tuple_(leases.c.name, leases.c.owner, leases.c.epoch).in_(
     select(*listed.rows("ours", {"name": Text, "owner": Text, "epoch": Integer}).c)
 )
 _IN_ORDER: Final = select(leases.c.name).where(_OURS).order_by(leases.c.name)
-_TAKEN_IN_ORDER: Final = Prepared(_IN_ORDER.with_for_update())
-_STILL_HELD: Final = Prepared(_IN_ORDER.with_for_update(read=True))
+_TAKEN_IN_ORDER: Final = Prepared(_IN_ORDER.with_for_update(key_share=True))
+_STILL_HELD: Final = Prepared(_IN_ORDER.with_for_update(read=True, key_share=True))
 _RENEWED: Final = Prepared(update(leases).where(_OURS).values(expires_at=told("ends", Instant())))
 _GIVEN_BACK: Final = Prepared(update(leases).where(_OURS).values(owner=""))
 _CURRENT: Final = Prepared(

@@ -114,7 +114,8 @@ def moesif_holds(
     for user, one in wanted.items():
         metadata: Any = users.get(user, {}).get("metadata", {})
         said = {key: metadata.get(key) for key in ("n", "on", "orders")}
-        assert said | {key: metadata.get(key, False) for key in ("active", "regulars")} == one.told, (user, metadata)
+        said |= {key: metadata.get(key, False) for key in ("active", "regulars")}
+        assert said == one.told, f"{user} at Moesif: {said}; by the calls: {one.told}; in the ledger: {held.get(user)}"
         assert {key: metadata.get(key) for key in held.get(user, {})} == held.get(user, {}), user
     assert users.keys() <= wanted.keys()
 

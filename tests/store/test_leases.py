@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, select
 
 from sync.delivery import Lane
-from sync.store import Store, leases, schema
+from sync.store import Store, erase, leases, schema
 from sync.store.leases import Lease, Pause
 from tests.make import NOW, after
 from tests.meeting import met, several_writers
@@ -211,7 +211,7 @@ def test_what_a_clock_that_was_ahead_holds_is_not_counted_as_held(store: Store) 
 
 
 @several_writers
-def test_who_renews_and_who_writes_answers_down_never_wait_for_each_other(store: Store) -> None:
+def test_who_renews_and_who_forgets_somebody_never_wait_for_each_other(store: Store) -> None:
     with store.writing() as connection:
         # They lie in the table in another order than that of their names.
         held = leases.take_some(connection, ["c", "b", "a"], "one", NOW, MINUTE, 3)
@@ -221,10 +221,23 @@ def test_who_renews_and_who_writes_answers_down_never_wait_for_each_other(store:
         store,
         middle,
         lambda connection: leases.renew(connection, held, NOW, MINUTE),
-        lambda connection: leases.still_held(connection, held),
+        lambda connection: erase.hold(connection, "nobody"),
     )
 
     assert failures == []
+
+
+@several_writers
+def test_a_right_is_renewed_while_claims_and_answers_are_written_down_without_a_gap(store: Store) -> None:
+    with store.writing() as connection:
+        held = leases.take_some(connection, ["a", "b"], "one", NOW, MINUTE, 2)
+
+    with store.writing() as writing, store.hurried(0.3) as impatient:
+        assert leases.still_held(writing, held)
+        with impatient.writing() as renewing:
+            assert leases.renew(renewing, held, NOW, MINUTE)
+        with impatient.writing() as taking:
+            assert leases.take_some(taking, ["a", "b"], "two", after(minutes=5), MINUTE, 2) == []
 
 
 @several_writers
