@@ -182,6 +182,10 @@ class LaneSender:
             if probed is not None:
                 self._breaker.is_probing = True
                 self._division.verdict, self._division.doubts = None, probed.failures < STUBBORN
+        except BaseException:
+            # They have moved past what was not taken after all; something newer must not go before it.
+            self._places = Places()
+            raise
         finally:
             if not self._breaker.is_probing:
                 self._drain.probing(-1)

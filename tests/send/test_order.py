@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from sync.delivery import Accepted, Lane, Later, Outcome, Rejected, Unknown
+from sync.errors import StoreBusy
 from sync.payload import size
+from sync.send.known_types import KnownTypes
 from sync.standin import Fault, StandIn
 from sync.store import Store, queue
 from sync.store.schema import memberships
@@ -49,6 +51,28 @@ class Watch:
         if fate < self.fail:
             return [Later(reason="503"), Unknown(reason="no answer")][int(fate * 1000) % 2]
         return Accepted()
+
+
+class BusyOnce(KnownTypes):
+    """Finds the store busy at the end of the first claim, as a writer does who has waited for another in vain."""
+
+    found = False
+
+    def prepare(self, connection, lane, documents) -> None:
+        if documents and not self.found:
+            self.found = True
+            raise StoreBusy("another process is writing the same rows")
+        super().prepare(connection, lane, documents)
+
+
+def test_what_a_claim_that_failed_was_about_goes_before_anything_newer(store: Store, fake_road, told) -> None:
+    keep(store, *(identify("ann", {"n": number}, at=after(minutes=number)) for number in range(5)), forward=True)
+
+    types = BusyOnce()
+    fake_road.over(batch_items=1, types=types).with_(connections=1).drain()
+
+    assert types.found
+    assert [document["metadata"]["n"] for _, documents in told.posts for document in documents] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("fail", [0.0, 0.2], ids=["all goes well", "a fifth fails"])
