@@ -24,10 +24,10 @@ from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
 from sync.membership import Outcome, Run
 from sync.order import in_order
-from sync.store import Store, audiences, basis, difference, ledger, purges, runs
+from sync.store import Session, Store, audiences, basis, difference, ledger, purges, runs
 from sync.store.audiences import Stored
 from sync.store.basis import Basis
-from sync.store.compiler import Reference, compile_audience
+from sync.store.compiler import Reference
 from sync.store.computation import Computation
 from sync.store.difference import Difference
 from sync.store.ledger import Debt
@@ -38,15 +38,6 @@ TRIES: Final = 5
 Clock = Callable[[], datetime]
 Fence = Callable[[Connection], None]
 """What the transaction that records begins with: it raises where whoever computes has lost the right to."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preview:
-    """What a query would give, were it saved."""
-
-    size: int
-    sample: tuple[str, ...]
-    """The first user ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +127,28 @@ def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence
     raise StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
 
 
+def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datetime, fence: Fence | None = None) -> bool:
+    """Take a slot at which there is nobody to look at, as at most; False where `compute_slot` is to see to it.
+
+    The audience must have been read a moment ago: if it has changed since, nothing is done.
+    """
+    if audience.computed_at is None or at < audience.computed_at:
+        return False
+    with session.glancing() as connection:
+        known = _known(connection, _parsed(audience.definition.kind, audience.definition.query))
+        seen, computation = basis.seen_now(connection, known), _computation(audience, known)
+        then = _basis_of(audience, seen)
+        if then is None or computation.concerns_anybody(connection, then, seen, audience.computed_at, at):
+            return False
+    looked = Look(audience=audience, last=None, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
+    if objection_to(looked) is not None:
+        return False
+    with session.writing() as connection:
+        if fence is not None:
+            fence(connection)
+        return audiences.computed_in_vain(connection, audience, at, basis.to_json(seen), slot)
+
+
 def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime) -> Look:
     """Find out what a run would change; records nothing. The difference stands in a temporary table of the connection's."""
     at = wanted.at or max(now, audience.computed_at or now)
@@ -196,16 +209,6 @@ def with_what_it_reads(stored: Sequence[Stored], key: str) -> tuple[Stored, ...]
 def traits_read(kind: Kind, query: str) -> frozenset[str]:
     """Return the top-level traits that a query reads. Raises InvalidQuery."""
     return reads(_parsed(kind, query)).traits
-
-
-def preview(store: Store, query: str, at: datetime, sample: int) -> Preview:
-    """Work out a query that is not saved. Raises InvalidQuery, and InputError where calls that it looks at were thrown away."""
-    condition = parse_audience(query)
-    with store.reading() as connection:
-        purges.require_calls(connection, condition, at)
-        found = compile_audience(condition, at, references=references(audiences.standing(connection)))
-        size, users = ledger.preview(connection, found, sample)
-    return Preview(size=size, sample=users)
 
 
 def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import dropwhile
 from typing import Any, Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from sync.app import system_clock
 from sync.audience import Every, Schedule
-from sync.compute import Clock, Fence, compute, compute_slot, with_what_it_reads
+from sync.compute import Clock, Fence, compute, compute_slot, passed_in_vain, with_what_it_reads
 from sync.errors import InputError, SyncError
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
@@ -140,14 +141,20 @@ class Scheduler:
 
     def _run_due(self, key: str, fence: Fence | None) -> None:
         now = self._clock()
-        with self._store.glancing() as connection:
-            # What it refers to goes first where that is due as well, so that both are of one instant.
-            concerned = with_what_it_reads(audiences.standing(connection), key)
-        for one in concerned:
-            self._say_if_ahead(one, now)
-            slot = latest_slot(one.definition.schedule, now)
-            if slot is not None and _is_due(one, slot):
-                self._run_slot(one, slot, now, fence)
+        with self._store.connected() as session:
+            with session.glancing() as connection:
+                # What it refers to goes first where that is due as well, so that both are of one instant.
+                concerned = with_what_it_reads(audiences.standing(connection), key)
+            due = [(one, slot) for one in concerned if (slot := self._due(one, now)) is not None]
+            left = list(dropwhile(lambda it: passed_in_vain(session, it[0], it[1], now, fence), due))
+        for one, slot in left:
+            self._run_slot(one, slot, now, fence)
+
+    def _due(self, audience: Stored, now: datetime) -> datetime | None:
+        """Return the slot that an audience is due for, if any."""
+        self._say_if_ahead(audience, now)
+        slot = latest_slot(audience.definition.schedule, now)
+        return slot if slot is not None and _is_due(audience, slot) else None
 
     def _say_if_ahead(self, audience: Stored, now: datetime) -> None:
         """Say once that a schedule waits for an instant that is far off: the clock was wrong, or somebody said `sync --at`."""

@@ -65,7 +65,7 @@ def preview(
     json: JsonFlag = False,
 ) -> None:
     """Work out how many users a query gives, and show some; nothing is saved or sent."""
-    from sync.compute import preview as preview_query
+    from sync.preview import preview as preview_query
 
     with opened_app() as app:
         found = preview_query(app.store, query, at or app.clock(), sample)

@@ -49,6 +49,21 @@ class Session:
             yield self._connection
 
     @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again."""
+        if self._connection.dialect.name == "sqlite":
+            with self.reading() as connection:
+                yield connection
+            return
+        level = self._connection.default_isolation_level
+        self._connection.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            yield self._connection
+        finally:
+            self._connection.rollback()
+            self._connection.execution_options(isolation_level=level)
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Begin a transaction that writes; commits at the end, or not at all."""
         self._connection.execution_options(writing=True)

@@ -56,7 +56,7 @@ class Stored:
 
 def all_stored(connection: Connection) -> tuple[Stored, ...]:
     """Return every definition there ever was, in the order of their keys."""
-    return tuple(_stored(row) for row in connection.execute(select(audiences).order_by(audiences.c.key)))
+    return tuple(_stored(row) for row in connection.execute(_ALL))
 
 
 def standing(connection: Connection) -> tuple[Stored, ...]:
@@ -145,6 +145,7 @@ def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
 
 
 # Executed in every run, so they are written once.
+_ALL: Final = select(audiences).order_by(audiences.c.key)
 _BY_KEY: Final = select(audiences).where(audiences.c.key == bindparam("key"))
 _LOCKED: Final = select(audiences).where(audiences.c.id == bindparam("id")).with_for_update()
 _REMEMBERED: Final = (

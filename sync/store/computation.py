@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import BigInteger, Insert, Select, insert, literal, select, union_all
+from sqlalchemy import BigInteger, Connection, Insert, Select, insert, literal, select, union_all
 
 from sync.language import tree
 from sync.membership import IN
+from sync.store.basis import Basis
 from sync.store.candidates import Candidates, Scan
 from sync.store.compiler import NOW, Reference, compile_audience, compile_trait
 from sync.store.dialect import CANDIDATES, COMPUTED
@@ -49,6 +51,11 @@ class Computation:
             of_candidates=Prepared(into_table(_values(query, select(CANDIDATES.c.profile_id), references))),
             of_listed=Prepared(_values(query, LISTED_IDS, references)),
         )
+
+    def concerns_anybody(self, connection: Connection, then: Basis, seen: Basis, last: datetime, at: datetime) -> bool:
+        """Whether something happened to anybody since the last run, as `Candidates.between` has it."""
+        told = self.candidates.between(then, seen, last, at)
+        return any(search.execute(connection, most=1, **told).first() is not None for search in self.searches)
 
 
 def _some(scans: Sequence[Scan]) -> Select[Any]:

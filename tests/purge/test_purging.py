@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import func, select, true
 
 from sync.call import Incoming
-from sync.compute import compute, preview
+from sync.compute import compute
 from sync.delivery import Lane, State
 from sync.errors import InputError, SettingsError
 from sync.explain import explain
 from sync.ingest import accept
 from sync.language.parse import parse_audience
 from sync.payload import Mapping
+from sync.preview import preview
 from sync.purge import AT_A_TIME, GRACE, Retention, outlook, purge, require_room
 from sync.store import Store, calls, ledger, next_deliveries, purges, queue
 from sync.store.audiences import Stored
