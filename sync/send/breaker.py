@@ -57,18 +57,17 @@ class Breaker:
         return leases.begin_probe(connection, pause, now, now + PROBE)
 
     def note(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Pause or open lanes by what came back."""
+        """Pause or open lanes by what came back. Changes nothing here: the transaction may fail, and be done again."""
         failed = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         known, now = leases.pauses(connection), self._clock()
         last = known.get(self._lane)
         # An answer that comes during a pause is to a request from before it, and says nothing new.
         late = last is not None and last.until > now and not self.is_probing
-        was_probing, self.is_probing = self.is_probing, False
         if failed:
             self._pause(connection, failed[-1], known, (last.failures if last else 0) + (not late), late=late)
         elif last is not None and not late and any(map(_is_answer, outcomes)):
             leases.open_lane(connection, last)
-        elif last is not None and was_probing:
+        elif last is not None and self.is_probing:
             # Nothing was asked, since all was refused here: whoever is next finds out.
             for pause in [one for _, one in sorted(known.items()) if one is last or (one.key_refused and last.key_refused)]:
                 leases.pause(connection, replace(pause, until=now))

@@ -290,6 +290,7 @@ class LaneSender:
             # What has been put back comes before what would be claimed next.
             self._places, self._looked_in_vain = Places(), float("-inf")
         if was_probing:
+            self._breaker.is_probing = False
             self._drain.probing(-1)
         self._answered, self._recalled = [], []
 

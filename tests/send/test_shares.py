@@ -7,14 +7,17 @@ import time
 from collections import Counter
 
 import pytest
+from sqlalchemy import event
 
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
+from sync.errors import StoreBusy
 from sync.send.breaker import KEY_PAUSE
 from sync.send.lane import STUBBORN
 from sync.send.parcels import Busy
 from sync.send.right import LEASE, SENDING, names
 from sync.standin import Fault, StandIn
 from sync.store import Store, debts, leases, ledger, next_deliveries, queue
+from sync.store.leases import Pause
 from sync.store.wanted import Places, Wanted
 from tests.make import audience, identify, keep, people, record, run_of, track
 from tests.make import told as ledger_of
@@ -181,6 +184,23 @@ def test_after_a_pause_one_request_finds_out_and_then_all_go(store: Store, fake_
 
     assert asked_while_away == 1
     assert len(told.users) == 40
+
+
+def test_a_lane_opens_although_the_answer_that_says_so_could_not_be_committed_at_once(store: Store, fake_road, told) -> None:
+    keep(store, *(identify(f"u{number}") for number in range(9)), forward=True)
+    with store.writing() as connection:
+        leases.pause(connection, Pause(lane=Lane.USERS, until=fake_road.clock(), reason="503", failures=1, key_refused=False))
+    failed = []
+
+    @event.listens_for(store.engine, "commit")
+    def committing(_connection) -> None:
+        if told.posts and not failed:
+            failed.append(True)
+            raise StoreBusy("another process is writing the same rows")
+
+    drain = fake_road.over(batch_items=1).drain(2.0)
+
+    assert (failed, drain.accepted, drain.probes) == ([True], 9, 0)
 
 
 def test_a_refused_key_is_tried_once_in_five_minutes_by_all_lanes_together(store: Store, fake_road, told) -> None:
