@@ -21,7 +21,7 @@ from sync.send.drain import Drain
 from sync.send.exchange import Division, Exchange
 from sync.send.parcels import Busy, Desk, Parcel, Result
 from sync.send.right import Right
-from sync.store import tallies
+from sync.store import audiences, tallies
 from sync.store.leases import Pause
 from sync.store.wanted import Places
 
@@ -201,6 +201,8 @@ class LaneSender:
             return self._taken(connection, requests), None
         if self._under_way or self._answered or self._writing or self._breaker.wait(connection):
             return [], None
+        # In the order of whoever writes answers down: what may be put back, and then the lanes.
+        audiences.hold(connection)
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)

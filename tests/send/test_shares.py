@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event
@@ -12,15 +13,17 @@ from sqlalchemy import event
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, State, Unknown
 from sync.errors import StoreBusy
 from sync.send.breaker import KEY_PAUSE
-from sync.send.lane import STUBBORN
+from sync.send.drain import Drain
+from sync.send.lane import STUBBORN, LaneSender
 from sync.send.parcels import Busy
-from sync.send.right import LEASE, SENDING, names
+from sync.send.right import LEASE, SENDING, Holder, Right, names
 from sync.standin import Fault, StandIn
-from sync.store import Store, debts, leases, ledger, next_deliveries, queue
+from sync.store import Store, audiences, debts, leases, ledger, next_deliveries, queue
 from sync.store.leases import Pause
 from sync.store.wanted import Places, Wanted
 from tests.make import audience, identify, keep, people, record, run_of, track
 from tests.make import told as ledger_of
+from tests.meeting import wait_for_waiting
 
 several_processes = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 """SQLite is served by one process, so there is nothing to share."""
@@ -201,6 +204,33 @@ def test_a_lane_opens_although_the_answer_that_says_so_could_not_be_committed_at
     drain = fake_road.over(batch_items=1).drain(2.0)
 
     assert (failed, drain.accepted, drain.probes) == ([True], 9, 0)
+
+
+@several_processes
+def test_who_finds_out_about_a_lane_and_who_opens_it_never_wait_for_each_other(store: Store, fake_road) -> None:
+    people(store, "ann", "bob")
+    record(store, audience(store), {"bob"})
+    keep(store, identify("ann"), forward=True)
+    paused = Pause(lane=Lane.USERS, until=fake_road.clock(), reason="503", failures=1, key_refused=False)
+    with store.writing() as connection:
+        leases.pause(connection, paused)
+        held = leases.take_some(connection, names(store), "one", fake_road.clock(), LEASE, 16)
+    right = Right(Holder(store=store, owner="one", clock=fake_road.clock), held, time.monotonic(), worker=False)
+    drain = Drain(stop=threading.Event(), wake=threading.Event(), patience=timedelta(seconds=5))
+    # Two are claimed, of which one is put back.
+    lane = LaneSender(fake_road.over(batch_items=1).desk, Lane.USERS, 1, right, drain)
+    finding_out = threading.Thread(target=lane.work)
+
+    with store.writing() as settling:
+        audiences.hold(settling)
+        finding_out.start()
+        wait_for_waiting(store, 1)
+        # PostgreSQL looks once whether somebody waits in vain, after a second: so this one would be the one to find out.
+        time.sleep(1.2)
+        leases.open_lane(settling, paused)
+    finding_out.join()
+
+    assert lane.failure is None
 
 
 def test_a_refused_key_is_tried_once_in_five_minutes_by_all_lanes_together(store: Store, fake_road, told) -> None:
