@@ -194,15 +194,20 @@ class LaneSender:
     def _claimed(self, connection: Connection) -> tuple[list[Parcel], Pause | None]:
         """Return what was claimed; and, where that is to find out whether the lane can send, the pause that it was in."""
         pause = self._breaker.pause(connection)
-        if pause is None:
-            # Few at first, so that they leave at once, and more as more are on the way.
-            few = max(1, min(self._connections, FIRST // self._desk.batch_items))
-            requests = min(self._at_once, max(few, 2 * len(self._under_way)))
-            return self._taken(connection, requests), None
-        if self._under_way or self._answered or self._writing or self._breaker.wait(connection):
-            return [], None
-        # In the order of whoever writes answers down: what may be put back, and then the lanes.
-        audiences.hold(connection)
+        if pause is not None:
+            if self._under_way or self._answered or self._writing or self._breaker.wait(connection):
+                return [], None
+            # In the order of whoever writes answers down, audiences before lanes; who had them may just have opened this one.
+            audiences.hold(connection)
+            pause = self._breaker.pause(connection)
+        return (self._many(connection), None) if pause is None else self._one(connection, pause)
+
+    def _many(self, connection: Connection) -> list[Parcel]:
+        # Few at first, so that they leave at once, and more as more are on the way.
+        few = max(1, min(self._connections, FIRST // self._desk.batch_items))
+        return self._taken(connection, min(self._at_once, max(few, 2 * len(self._under_way))))
+
+    def _one(self, connection: Connection, pause: Pause) -> tuple[list[Parcel], Pause | None]:
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
