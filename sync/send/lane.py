@@ -257,7 +257,7 @@ class LaneSender:
             return len(self._answered) >= self._at_once
         # Where nothing is left to claim there is time to write down a few; but the last wait for each other, since to write them
         # down takes longer than their requests, and what is written meanwhile would be in their way.
-        return len(self._answered) >= self._connections and len(self._under_way) > 2 * self._connections
+        return len(self._answered) >= self._connections and len(self._under_way) > self._connections
 
     def _settle(self, writer: ThreadPoolExecutor) -> None:
         """Write down what came back: beside what this thread does, unless that depends on it."""

@@ -76,7 +76,7 @@ def _due(connection: Connection, wanted: Wanted, *, after: int) -> tuple[list[in
     """Return profiles about whom something is unknown, and those about whom something is owed, each in order."""
     found: dict[str, set[int]] = {state: set() for state in _DUE}
     told = {"after": after, "most": wanted.limit}
-    for audience_id, state in _owing(connection):
+    for audience_id, state in _owing(connection, after):
         statement = _next(State(state), wanted.shares, connection.dialect.name)
         found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told).all())
     return sorted(found[State.UNKNOWN.value]), sorted(found[State.OWED.value])
@@ -94,9 +94,13 @@ def _next(state: State, shares: frozenset[int] | None, database: str) -> Prepare
     return Prepared(one.order_by(m.profile_id).limit(told("most", Integer())))
 
 
-def _owing(connection: Connection) -> list[tuple[int, str]]:
-    """Return (audience, state) for which something is due: most have nothing, and are not worth a statement each."""
-    return [(row.id, row.state) for row in _OWING.execute(connection)]
+def _owing(connection: Connection, after: int) -> list[tuple[int, str]]:
+    """Return (audience, state) for which something is due: most have nothing, and are not worth a statement each.
+
+    What is owed is looked for after a profile: before it PostgreSQL would pass over all that has just been sent, once more for each
+    claim, which stays in the index until a vacuum.
+    """
+    return [(row.id, row.state) for row in _OWING.execute(connection, after=after)]
 
 
 def waiting(connection: Connection, *, on_the_way: bool = False) -> bool:
@@ -134,7 +138,7 @@ def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[tuple[int,
     """Return (place among the profiles, audience, profile, value, user id) of what is owed about some profiles, in order."""
     places, listed = {id: number for number, id in enumerate(profile_ids)}, values(profile_ids)
     found: list[tuple[int, int, int, str, str]] = []
-    for audience_id in sorted({id for id, _ in _owing(connection)}):
+    for audience_id in sorted({id for id, _ in _owing(connection, min(profile_ids, default=0) - 1)}):
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
         rows: Iterable[Any] = _OWED_TO.execute(connection, audience=audience_id, **{IDS: listed}).all()
         found += [(places[profile_id], audience_id, profile_id, value, user_id) for profile_id, value, user_id in rows]
@@ -242,13 +246,15 @@ def owing(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
     return select(audiences.c.id).where(probe)
 
 
-def _any_of(state: str) -> Select[Any]:
+def _any_of(state: State, *conditions: ColumnElement[bool]) -> Select[Any]:
     """Select (audience, state) of the audiences of which a row is in a state."""
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(state)).exists()
-    return select(audiences.c.id, literal(state).label("state")).where(probe)
+    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(state.value), *conditions).exists()
+    return select(audiences.c.id, literal(state.value).label("state")).where(probe)
 
 
-_OWING: Final = Prepared(union_all(*map(_any_of, _DUE)))
+_OWING: Final = Prepared(
+    union_all(_any_of(State.UNKNOWN), _any_of(State.OWED, memberships.c.profile_id > told("after", BigInteger())))
+)
 _ANY_DUE: Final = Prepared(owing(memberships.c.profile_id.not_in(ledger_claims.profiles_of())).limit(1))
 _ANY_LEFT: Final = Prepared(owing().limit(1))
 

@@ -15,7 +15,7 @@ from sync.store import Store, debts, figures, ledger, ledger_claims, listed, nex
 from sync.store.prepared import Prepared
 from sync.store.schema import calls, memberships, profiles
 from sync.store.waiting import waiting
-from sync.store.wanted import Wanted
+from sync.store.wanted import Places, Wanted
 from tests.make import after, audience, identify, keep, people, record, standing_clock
 
 
@@ -180,6 +180,20 @@ def test_one_user_is_found_in_a_large_ledger_by_its_key(store: Store, look: Call
 
     assert "PRIMARY KEY (audience_id=? AND profile_id=?)" in plan or "Index Scan using pk_memberships" in plan, plan
     assert not any(word in plan for word in ("Seq Scan on memberships", "SCAN memberships")), plan
+
+
+def test_what_is_owed_is_looked_for_after_what_has_just_been_sent(sqlite_store: Store) -> None:
+    people(sqlite_store, "ann", "bob")
+    record(sqlite_store, audience(sqlite_store), {"ann", "bob"})
+    places = Places(ledger=1)
+
+    def claim(connection: Connection) -> None:
+        debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=1, places=places)))
+
+    owing, due, still_owing, _ = explained(sqlite_store, claim, "memberships")
+
+    assert all("profile_id>?" in plan for plan in (owing, due, still_owing)), (owing, due, still_owing)
+    assert places.ledger == 2
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
