@@ -206,6 +206,7 @@ def with_what_it_reads(stored: Sequence[Stored], key: str) -> tuple[Stored, ...]
     return ordered(list(found.values()))
 
 
+@lru_cache(maxsize=1000)
 def traits_read(kind: Kind, query: str) -> frozenset[str]:
     """Return the top-level traits that a query reads. Raises InvalidQuery."""
     return reads(_parsed(kind, query)).traits

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 POLL: Final = timedelta(seconds=1)
 """How often a lane that is paused looks whether it still is."""
 
-REST: Final = timedelta(seconds=10)
+REST: Final = timedelta(minutes=1)
 """After so long a lane that nobody has woken looks all the same."""
 
 AT_ONCE: Final = 32
