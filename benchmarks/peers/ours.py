@@ -227,8 +227,9 @@ class Ours:
 
     def _tick(self, due: float) -> float:
         """Return how long after it was due the service had computed, where it found nothing."""
-        time.sleep(max(0.0, due - 0.005 - time.monotonic()))
+        # Read soon after the tick before, not just before this one: whoever is late with that would wait for the next, and again.
         before = to_micros(self.instant())
+        time.sleep(max(0.0, due - 0.005 - time.monotonic()))
         return _until(lambda: self._asked(_COMPUTED, before), "a tick has passed") - due
 
     def _asked(self, question: LiteralString, *values: int) -> bool:
