@@ -66,6 +66,13 @@ def refreshed(store: Store) -> None:
         connection.execute(text("ANALYZE" if store.on_sqlite else "VACUUM ANALYZE"))
 
 
+def written_back(store: Store) -> None:
+    """Have the server write what it still has to; it would do so in the next minutes, beside whatever is measured then."""
+    if not store.on_sqlite:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CHECKPOINT"))
+
+
 def _files(place: Path) -> Iterator[str]:
     while True:
         yield _with_schema(f"sqlite:///{place / uuid.uuid4().hex}.db")

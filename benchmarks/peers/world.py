@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import create_engine, make_url, text
 
-from benchmarks.databases import opened, refreshed
+from benchmarks.databases import opened, refreshed, written_back
 from benchmarks.population import ORDER, Purchases, fill
 from benchmarks.report import require
 from benchmarks.shop import Shop
@@ -93,6 +93,9 @@ class World:
 
     def refresh(self) -> None:
         refreshed(self.store)
+
+    def write_back(self) -> None:
+        written_back(self.store)
 
     def _tell_others(self, calls: list[Call]) -> None:
         rows = [{"user": call.user_id, "at": call.timestamp} for call in calls]

@@ -243,6 +243,16 @@ def test_a_chain_of_visitors_ends_with_the_user(store: Store) -> None:
     assert users_of_events(store) == {"First": "ann", "Second": "ann"}
 
 
+def test_a_thousand_visitors_become_one_user_who_has_all_their_events(store: Store) -> None:
+    visitors = [f"visitor {number}" for number in range(1000)]
+    keep(store, *(track(None, f"of {one}", anonymous_id=one) for one in visitors))
+
+    keep(store, *(alias("ann", one) for one in visitors))
+
+    assert users_of_events(store) == {f"of {one}": "ann" for one in visitors}
+    assert [user for user, *_ in everybody(store)] == ["ann"]
+
+
 def test_a_visitor_and_a_user_of_one_name_are_two_people(store: Store) -> None:
     keep(store, track("x", "Users"), track(None, "Visitors", anonymous_id="x"))
 
