@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -18,6 +19,12 @@ from sync.store import Store, migrate
 for name in [name for name in os.environ if name.startswith("SYNC_")]:
     # What the developer has set for their own store is no business of a test.
     del os.environ[name]
+
+
+def pytest_configure() -> None:
+    # A shell has whatever it starts in the background ignore SIGINT, and with the tests every program that they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
