@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import dropwhile
 from typing import Any, Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -146,8 +145,9 @@ class Scheduler:
                 # What it refers to goes first where that is due as well, so that both are of one instant.
                 concerned = with_what_it_reads(audiences.standing(connection), key)
             due = [(one, slot) for one in concerned if (slot := self._due(one, now)) is not None]
-            left = list(dropwhile(lambda it: passed_in_vain(session, it[0], it[1], now, fence), due))
-        for one, slot in left:
+            while due and passed_in_vain(session, *due[0], now, fence):
+                del due[0]
+        for one, slot in due:
             self._run_slot(one, slot, now, fence)
 
     def _due(self, audience: Stored, now: datetime) -> datetime | None:

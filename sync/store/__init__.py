@@ -131,12 +131,9 @@ class Store:
 
     @contextmanager
     def glancing(self) -> Iterator[Connection]:
-        """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again.
-
-        Raises Unreachable and StoreBusy.
-        """
-        with _translated(self), self.engine.connect() as connection:
-            yield connection if self.on_sqlite else connection.execution_options(isolation_level="AUTOCOMMIT")
+        """Read as `Session.glancing` does. Raises Unreachable and StoreBusy."""
+        with self.connected() as session, session.glancing() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
