@@ -6,56 +6,26 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from sync.app import system_clock
-from sync.apply import apply
-from sync.audience import Cron, Definition, Every, Guard, Manual, Schedule
+from sync.audience import Cron, Every, Guard, Manual, Schedule
 from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
 from sync.lead import LEADING
 from sync.scheduler import HEARTBEAT, Scheduler
 from sync.serve import watch
-from sync.store import Store, leases, requested
+from sync.store import Store, leases
 from sync.store.audiences import by_key
-from sync.store.schema import runs
 from tests.make import NOW, after, again, audience, definition, identify, keep, standing_clock
+from tests.scheduler.running import Hands, defined, run_instants, scheduler, wait_until
 
 HOURLY = Every(timedelta(hours=1))
-
-
-class Hands:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-def scheduler(store: Store, clock: Callable[[], datetime]) -> Scheduler:
-    return Scheduler(store, clock, lambda: None)
-
-
-def defined(store: Store, *definitions: Definition) -> None:
-    apply(store, definitions, NOW)
-
-
-def run_instants(store: Store) -> list[datetime]:
-    with store.reading() as connection:
-        return list(connection.scalars(select(runs.c.at).order_by(runs.c.id)))
 
 
 class Watch:
@@ -71,13 +41,6 @@ class Watch:
         if at is not None and at not in self.seen:
             self.seen.append(at)
         return self.seen
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.01)
 
 
 # ── slots ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -444,58 +407,3 @@ def test_instants_of_slots_survive_the_store(store: Store) -> None:
     compute_slot(store, stored, slot, after(minutes=1), standing_clock())
 
     assert again(store, stored).slot_at == slot
-
-
-# ── what somebody asks for ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def ask(store: Store, key: str) -> None:
-    with store.writing() as connection:
-        requested.ask(connection, by_key(connection, key).id, NOW)
-
-
-def asked_for(store: Store) -> list[str]:
-    with store.reading() as connection:
-        return [wish.key for wish in requested.waiting(connection)]
-
-
-def test_a_sync_that_somebody_asked_for_is_run_whatever_its_schedule(store: Store) -> None:
-    defined(store, definition("buyers", schedule=Manual()), definition("others", schedule=Manual()))
-    ask(store, "buyers")
-    computed = threading.Event()
-    running = Scheduler(store, system_clock, computed.set)
-
-    running.start()
-    try:
-        wait_until(lambda: not asked_for(store))
-    finally:
-        running.stop()
-
-    assert len(run_instants(store)) == 1
-    assert computed.is_set()
-
-
-def test_what_is_retired_meanwhile_is_crossed_out(store: Store, hands: Hands) -> None:
-    defined(store, definition("buyers", schedule=Manual()))
-    ask(store, "buyers")
-    defined(store)
-
-    with store.reading() as connection:
-        (wish,) = requested.waiting(connection)
-    before = run_instants(store)
-    scheduler(store, hands).run_requested(wish)
-
-    assert (asked_for(store), run_instants(store)) == ([], before)
-
-
-def test_what_is_asked_for_again_while_it_runs_is_run_again(store: Store, hands: Hands) -> None:
-    defined(store, definition("buyers", schedule=Manual()))
-    ask(store, "buyers")
-    with store.reading() as connection:
-        (wish,) = requested.waiting(connection)
-    with store.writing() as connection:
-        requested.ask(connection, wish.audience_id, after(seconds=1))
-
-    scheduler(store, hands).run_requested(wish)
-
-    assert asked_for(store) == ["buyers"]
