@@ -251,7 +251,8 @@ def _zone(node: yaml.Node) -> str:
 
 
 def _manual(node: yaml.Node) -> Manual:
-    if scalar(node) != "manual":
+    # Others know schedules as mappings, too.
+    if not isinstance(node, yaml.ScalarNode) or scalar(node) != "manual":
         raise ValueError("expected `schedule: manual`; an interval is `every: 15 minutes`, and times are `cron:`")
     return Manual()
 
