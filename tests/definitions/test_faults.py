@@ -71,7 +71,7 @@ FIELDS = [
     ("every: 1 minute\ncron: 0 0 * * *", "5:5", "`cron` and `every` are two schedules; keep one"),
     ("every: 1 minute\nschedule: manual", "5:5", "`schedule` and `every` are two schedules; keep one"),
     ("schedule: hourly", "4:15", "expected `schedule: manual`"),
-    ("schedule: {cron: 0 0 * * *}", "4:15", "expected `schedule: manual`; an interval is `every: 15 minutes`, and times are `cron:`"),
+    ("schedule: {cron: 0 0 * * *}", "4:15", "expected `schedule: manual`; an interval is `every: 15 minutes`"),
     ("timezone: Europe/Berlin", "4:5", "there is no `cron` beside it"),
     ("cron: 0 0 * * *\ntimezone: Europe/Berln", "5:15", "unknown time zone; did you mean Europe/Berlin?"),
     ("cron: 0 0 * * *\ntimezone: 1", "5:15", "unknown time zone; expected a name such as Europe/Berlin"),
