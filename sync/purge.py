@@ -10,7 +10,7 @@ Many small transactions, each followed by a rest, so that writers beside it do n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -189,8 +189,8 @@ def _purge_changes(store: Store, until: datetime) -> Iterator[Step]:
         for start in range(0, len(old.superseded), AT_A_TIME):
             some = old.superseded[start : start + AT_A_TIME]
 
-            def dropped(connection: Connection, some: Iterable[int] = tuple(some)) -> int:
-                return purges.drop_changes(connection, tuple(some))
+            def dropped(connection: Connection, some: Sequence[purges.ChangeKey] = tuple(some)) -> int:
+                return purges.drop_changes(connection, some)
 
             yield Step(table=CHANGES, rows=store.write(dropped))
         after = old.last

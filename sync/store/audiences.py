@@ -10,10 +10,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, Row, Text, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from sync.audience import Definition, Kind, guard_from_json, guard_to_json, schedule_from_json, schedule_to_json
 from sync.errors import NotFound
+from sync.store.listed import any_of
 from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences
 from sync.store.types import Instant
@@ -52,6 +67,14 @@ class Stored:
     @property
     def retired(self) -> bool:
         return self.retired_at is not None
+
+
+def about(table: Table, profile_id: int) -> ColumnElement[bool]:
+    """Return whether a row of the ledger or of its history is about one user.
+
+    By the key, audience by audience, since another index would be written for every row.
+    """
+    return and_(any_of(table.c.audience_id, select(audiences.c.id)), table.c.profile_id == profile_id)
 
 
 def all_stored(connection: Connection) -> tuple[Stored, ...]:

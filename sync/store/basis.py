@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -29,7 +28,6 @@ class Seen:
     audience_id: int
     run_id: int
     """Its latest run; 0 before the first."""
-    at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +53,7 @@ def seen_now(connection: Connection, referred: Iterable[Stored]) -> Basis:
     """Return what a run that begins now sees; read it first, and everything else in the same transaction after it."""
     mark = arrivals.mark(connection)
     references = tuple(
-        Seen(key=one.key, audience_id=one.id, run_id=runs.last(connection, one.id) or 0, at=one.computed_at)
+        Seen(key=one.key, audience_id=one.id, run_id=runs.last(connection, one.id) or 0)
         for one in sorted(referred, key=lambda one: one.key)
     )
     return Basis(mark=mark, references=references)

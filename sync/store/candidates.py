@@ -24,7 +24,7 @@ from sync.store.basis import Basis
 from sync.store.dates import COMPUTED, CONTEXT, PROPERTY, TRAIT
 from sync.store.prepared import told
 from sync.store.schema import calls, changes, dates, profiles
-from sync.store.types import EPOCH, MICROSECOND, to_micros
+from sync.store.types import MICROSECOND, to_micros
 
 Scan: TypeAlias = Select[tuple[int]]
 
@@ -51,10 +51,7 @@ class Candidates:
         earlier = {one.key: one for one in then.references}
         ends = {"since": then.mark.number}
         for number, one in enumerate(now.references):
-            before = earlier[one.key]
-            ends[f"run_{number}"] = before.run_id
-            # Nothing, where there was no run since: the changes of the last one stand at that very instant.
-            ends[f"at_{number}"] = FARTHEST if one.run_id == before.run_id else to_micros(before.at or EPOCH)
+            ends[f"run_{number}"] = earlier[one.key].run_id
         for number, edge in enumerate(self.edges):
             ends[f"after_{number}"], ends[f"until_{number}"] = (_earlier(instant, edge.offset) for instant in (last, at))
         return ends
@@ -71,9 +68,8 @@ def _arrived(query: tree.Query, referred: Collection[str]) -> Iterator[Scan]:
 
 def _referred(references: Mapping[str, int]) -> Iterator[Scan]:
     for number, (_, audience_id) in enumerate(sorted(references.items())):
-        instant = type_coerce(changes.c.at, BigInteger())
-        newer = (instant >= _told(f"at_{number}"), changes.c.run_id > _told(f"run_{number}"))
-        yield select(changes.c.profile_id).where(changes.c.audience_id == audience_id, *newer)
+        newer = changes.c.run_id > _told(f"run_{number}")
+        yield select(changes.c.profile_id).where(changes.c.audience_id == audience_id, newer)
 
 
 def _passed(passed: Sequence[Edge], referred: Collection[str]) -> Iterator[Scan]:

@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, case, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Delete, Select, and_, case, delete, func, or_, select, true, update
 
 from sync.audience import Kind
 from sync.delivery import State
 from sync.json_value import decode
 from sync.membership import IN
 from sync.store import audiences as audiences_of_store
-from sync.store import ledger, ledger_claims, metadata_types, runs
+from sync.store import ledger_claims, metadata_types, runs
+from sync.store.audiences import about
 from sync.store.profiles import ANONYMOUS_ID, portions
 from sync.store.schema import (
     audiences,
@@ -142,7 +143,7 @@ def _is_word(id: str, text: str) -> bool:
 def _answered_for(connection: Connection, profile_id: int) -> dict[int, int]:
     """Count by run what is still to be told about a user."""
     m = memberships.c
-    open_still = and_(ledger.about(profile_id), m.state.in_(_OPEN), m.value.is_not(None))
+    open_still = and_(about(memberships, profile_id), m.state.in_(_OPEN), m.value.is_not(None))
     counted = select(m.run_id, func.count()).where(open_still).group_by(m.run_id)
     return {row[0]: row[1] for row in connection.execute(counted)}
 
@@ -159,9 +160,9 @@ def _lower_members(connection: Connection, profile_id: int) -> None:
 def _all_of(profile_id: int) -> Iterator[tuple[str, Delete]]:
     """Yield what erases a user from each table, by its name; those first that refer to others."""
     yield deliveries.name, delete(deliveries).where(deliveries.c.call_id.in_(_calls(profile_id)))
-    yield memberships.name, delete(memberships).where(ledger.about(profile_id))
-    tables: tuple[Table, ...] = (calls, dates, identifiers, changes)
-    for table in tables:
+    for table in (memberships, changes):
+        yield table.name, delete(table).where(about(table, profile_id))
+    for table in (calls, dates, identifiers):
         yield table.name, delete(table).where(table.c.profile_id == profile_id)
     yield profiles.name, delete(profiles).where(profiles.c.id == profile_id)
 

@@ -126,7 +126,7 @@ def last_turn(connection: Connection, audience_id: int, profile_id: int, until: 
     statement = _turns().where(changes.c.profile_id == profile_id, changes.c.audience_id == audience_id)
     if until is not None:
         statement = statement.where(changes.c.at <= until)
-    row = connection.execute(statement.order_by(changes.c.at.desc(), changes.c.id.desc()).limit(1)).one_or_none()
+    row = connection.execute(statement.order_by(changes.c.run_id.desc()).limit(1)).one_or_none()
     return None if row is None else Turn(**row._mapping)
 
 

@@ -32,10 +32,9 @@ from sqlalchemy import (
 from sync.delivery import State
 from sync.membership import IN
 from sync.store import dates, ledger_claims, prepared, runs
-from sync.store.audiences import Stored
+from sync.store.audiences import Stored, about
 from sync.store.dialect import in_no_hurry, upsert
 from sync.store.difference import Difference, present
-from sync.store.listed import any_of
 from sync.store.prepared import Prepared
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
@@ -225,15 +224,16 @@ def members_at(connection: Connection, audience: Stored, at: datetime) -> Iterat
     """Yield (user id, since, value) of those who were in at an instant, in the order of profile ids; from the changes alone."""
     in_no_hurry(connection)
     latest = (
-        select(changes.c.profile_id, func.max(changes.c.id).label("id"))
+        select(changes.c.profile_id, func.max(changes.c.run_id).label("run_id"))
         .where(changes.c.audience_id == audience.id, changes.c.at <= at)
         .group_by(changes.c.profile_id)
         .subquery()
     )
     statement = (
         select(profiles.c.user_id, changes.c.at, changes.c.value)
-        .join(latest, latest.c.id == changes.c.id)
+        .join(latest, and_(latest.c.profile_id == changes.c.profile_id, latest.c.run_id == changes.c.run_id))
         .join(profiles, profiles.c.id == changes.c.profile_id)
+        .where(changes.c.audience_id == audience.id)
         .where(changes.c.value == IN if audience.is_audience else changes.c.value.is_not(None))
         .order_by(changes.c.profile_id)
     )
@@ -247,15 +247,10 @@ def of_user(connection: Connection, profile_id: int) -> list[Any]:
         select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, state, m.reason)
         .select_from(memberships)
         .join(audiences, audiences.c.id == m.audience_id)
-        .where(about(profile_id))
+        .where(about(memberships, profile_id))
         .order_by(audiences.c.key)
     )
     return list(connection.execute(statement))
-
-
-def about(profile_id: int) -> ColumnElement[bool]:
-    """Return whether a row is about one user. By the key, audience by audience, since another index is written for every row."""
-    return and_(any_of(memberships.c.audience_id, select(audiences.c.id)), memberships.c.profile_id == profile_id)
 
 
 def _is(*states: str) -> ColumnElement[bool]:
@@ -274,7 +269,7 @@ def _of(audience_id: int) -> Any:
     return memberships.c.audience_id == audience_id
 
 
-_CHANGE = ("audience_id", "profile_id", "value", "at", "run_id")
+_CHANGE = ("audience_id", "profile_id", "run_id", "value", "at")
 _ROW = ("audience_id", "profile_id", "value", "since", "state", "attempts", "run_id")
 
 
@@ -286,7 +281,7 @@ _ANY: Final = Prepared(select(memberships.c.profile_id).where(memberships.c.audi
 
 
 def _changes(rows: FromClause) -> Select[Any]:
-    return select(_AUDIENCE, rows.c.profile_id, rows.c.value, _INSTANT, _RUN).order_by(rows.c.profile_id)
+    return select(_AUDIENCE, rows.c.profile_id, _RUN, rows.c.value, _INSTANT).order_by(rows.c.profile_id)
 
 
 def _owed(found: FromClause) -> Select[Any]:

@@ -14,6 +14,7 @@ from sync.errors import NotFound
 from sync.json_value import Json
 from sync.profile import known
 from sync.store import ledger_claims
+from sync.store.audiences import about
 from sync.store.evidence import no_user
 from sync.store.profiles import ANONYMOUS_ID
 from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles, runs
@@ -110,12 +111,11 @@ def ledger_row(connection: Connection, audience_id: int, profile_id: int) -> Led
 
 def changes_of(connection: Connection, profile_id: int, limit: int) -> list[Change]:
     """Return a profile's latest entries, exits and new values, newest first, up to so many."""
-    # By instant before id: PostgreSQL would otherwise be tempted to go through everybody's changes from the end.
     statement = (
         select(audiences.c.key, audiences.c.kind, changes.c.value, changes.c.at, changes.c.run_id)
         .join(audiences, audiences.c.id == changes.c.audience_id)
-        .where(changes.c.profile_id == profile_id)
-        .order_by(changes.c.at.desc(), changes.c.id.desc())
+        .where(about(changes, profile_id))
+        .order_by(changes.c.at.desc(), changes.c.run_id.desc())
         .limit(limit)
     )
     return [Change(**row._mapping) for row in connection.execute(statement)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from sync.membership import IN
 from sync.store.audiences import Stored
@@ -21,13 +21,14 @@ def page_at(connection: Connection, audience: Stored, at: datetime, after: int, 
     what it looks at, and not the whole history.
     """
     m, c = memberships.c, changes.c
-    theirs = (c.profile_id == m.profile_id, c.audience_id == m.audience_id, c.at <= at)
-    last = select(c.id).where(*theirs).order_by(c.profile_id.desc(), c.audience_id.desc(), c.at.desc(), c.id.desc()).limit(1)
+    theirs = (c.audience_id == m.audience_id, c.profile_id == m.profile_id, c.at <= at)
+    last = select(c.run_id).where(*theirs).order_by(c.audience_id.desc(), c.profile_id.desc(), c.run_id.desc()).limit(1)
     then = changes.alias("then")
+    is_last = then.c.run_id == last.correlate(memberships).scalar_subquery()
     statement = (
         select(m.profile_id, profiles.c.user_id, then.c.at, then.c.value)
         .select_from(memberships)
-        .join(then, then.c.id == last.correlate(memberships).scalar_subquery())
+        .join(then, and_(then.c.audience_id == m.audience_id, then.c.profile_id == m.profile_id, is_last))
         .join(profiles, profiles.c.id == m.profile_id)
         # Said of profiles, too: PostgreSQL, which may merge the two, would otherwise go through all profiles before the page.
         .where(m.audience_id == audience.id, m.profile_id > after, profiles.c.id > after)

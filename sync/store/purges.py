@@ -15,7 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from sync.errors import InputError
 from sync.language import tree
@@ -34,8 +48,9 @@ _OF_CALLS: Final = (PROPERTY, CONTEXT)
 CallsAfter: TypeAlias = tuple[datetime, int]
 """Timestamp and id."""
 
-ChangesAfter: TypeAlias = tuple[int, datetime, int, int]
-"""Audience, instant, profile and id."""
+ChangeKey: TypeAlias = tuple[int, int, int]
+"""Audience, profile and run."""
+_KEY: Final = (changes.c.audience_id, changes.c.profile_id, changes.c.run_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +65,11 @@ class OldCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OldChanges:
-    """A stretch of the changes up to the horizon."""
+    """A stretch of the changes, user by user."""
 
-    superseded: Sequence[int]
-    """The ids of those after which there was another before the horizon."""
-    last: ChangesAfter
+    superseded: Sequence[ChangeKey]
+    """Those after which there was another before the horizon."""
+    last: ChangeKey
 
 
 def horizon(connection: Connection, name: str) -> datetime | None:
@@ -123,27 +138,26 @@ def drop_calls(connection: Connection, old: Sequence[OldCall], until: datetime) 
     return gone
 
 
-def old_changes(connection: Connection, until: datetime, after: ChangesAfter | None, limit: int) -> OldChanges | None:
-    """Look at the next changes up to an instant, itself included, audience by audience; None at the end."""
-    c = changes.c
-    place = (c.audience_id, c.at, c.profile_id, c.id)
-    statement = select(*place, _is_superseded(until).label("superseded")).where(c.at <= until)
+def old_changes(connection: Connection, until: datetime, after: ChangeKey | None, limit: int) -> OldChanges | None:
+    """Look at the next changes, user by user in each audience; None at the end. `until` is the horizon, itself included."""
+    statement = select(*_KEY, and_(changes.c.at <= until, _is_superseded(until)).label("superseded"))
     if after is not None:
-        values = (literal(value, column.type) for value, column in zip(after, place, strict=True))
-        statement = statement.where(tuple_(*place) > tuple_(*values))
-    rows = connection.execute(statement.order_by(*place).limit(limit)).all()
+        statement = statement.where(tuple_(*_KEY) > tuple_(*(literal(value, BigInteger()) for value in after)))
+    rows = connection.execute(statement.order_by(*_KEY).limit(limit)).all()
     if not rows:
         return None
-    last = rows[-1]
-    return OldChanges(
-        superseded=[row.id for row in rows if row.superseded], last=(last.audience_id, last.at, last.profile_id, last.id)
-    )
+    found = [(row.audience_id, row.profile_id, row.run_id) for row in rows]
+    superseded = [key for key, row in zip(found, rows, strict=True) if row.superseded]
+    return OldChanges(superseded=superseded, last=found[-1])
 
 
-def drop_changes(connection: Connection, superseded: Sequence[int]) -> int:
+def drop_changes(connection: Connection, superseded: Sequence[ChangeKey]) -> int:
     """Delete changes that were found. What is superseded stays so: nothing is ever recorded before it."""
     _let_commit_soon(connection)
-    return sum(connection.execute(delete(changes).where(changes.c.id.in_(some))).rowcount for some in portions(superseded))
+    # One by one: SQLite goes through the whole table for a list of keys that have several columns.
+    its = (column == bindparam(f"its_{column.name}") for column in _KEY)
+    named = [{f"its_{column.name}": value for column, value in zip(_KEY, key, strict=True)} for key in superseded]
+    return connection.execute(delete(changes).where(*its), named).rowcount if named else 0
 
 
 def drop_rejected_calls(connection: Connection, until: datetime, limit: int) -> int:
@@ -192,7 +206,7 @@ def _is_delivered_for() -> ColumnElement[bool]:
 def _is_superseded(until: datetime) -> ColumnElement[bool]:
     later = changes.alias("later")
     same = and_(later.c.audience_id == changes.c.audience_id, later.c.profile_id == changes.c.profile_id)
-    return select(later.c.id).where(same, later.c.at <= until, later.c.id > changes.c.id).exists()
+    return select(later.c.run_id).where(same, later.c.at <= until, later.c.run_id > changes.c.run_id).exists()
 
 
 def _with_dates(connection: Connection, profile_ids: set[int]) -> set[int]:

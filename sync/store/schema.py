@@ -260,15 +260,16 @@ claims: Final = Table(
 changes: Final = Table(
     "changes",
     metadata,
-    Column("id", RowId, primary_key=True),
-    Column("audience_id", RowId, nullable=False),
-    Column("profile_id", RowId, nullable=False),
+    Column("audience_id", RowId, primary_key=True, autoincrement=False),
+    Column("profile_id", RowId, primary_key=True, autoincrement=False),
+    # A run changes a user once at most, and an audience's runs follow each other in the order of their ids and instants.
+    Column("run_id", RowId, primary_key=True, autoincrement=False),
     Column("value", Text),
     Column("at", Instant, nullable=False),
-    Column("run_id", RowId, nullable=False),
+    sqlite_with_rowid=False,
 )
-Index("ix_changes_audience", changes.c.audience_id, changes.c.at, changes.c.profile_id)
-Index("ix_changes_profile", changes.c.profile_id, changes.c.audience_id, changes.c.at)
+# "Who changed in this audience since that run".
+Index("ix_changes_run", changes.c.audience_id, changes.c.run_id)
 
 deliveries: Final = Table(
     "deliveries",

@@ -99,7 +99,7 @@ def changes_lead_to_the_ledger(store: Store) -> None:
     m, c = t.memberships.c, t.changes.c
     with store.reading() as connection:
         last: dict[tuple[int, int], str | None] = {}
-        for audience, profile, value in connection.execute(select(c.audience_id, c.profile_id, c.value).order_by(c.id)):
+        for audience, profile, value in connection.execute(select(c.audience_id, c.profile_id, c.value).order_by(c.run_id)):
             assert last.get((audience, profile)) != value, "the same change twice"
             last[audience, profile] = value
         now = {(row[0], row[1]): row[2] for row in connection.execute(select(m.audience_id, m.profile_id, m.value))}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, event, inspect, select, text
+from sqlalchemy import Engine, Table, event, inspect, select, text
 
 from sync.errors import SchemaMismatch
 from sync.store import Store, migrate
-from sync.store.schema import dates, memberships, metadata, profiles
+from sync.store.schema import changes, dates, memberships, metadata, profiles
 
 
 @pytest.fixture
@@ -90,13 +90,14 @@ def test_partial_indexes_have_the_declared_conditions(store: Store) -> None:
     assert index_predicates(store.engine) == declared
 
 
-def test_the_ledger_is_stored_in_the_order_of_its_key_on_sqlite(sqlite: Store) -> None:
+@pytest.mark.parametrize("table", [memberships, changes], ids=str)
+def test_the_ledger_and_its_history_are_stored_in_the_order_of_their_keys_on_sqlite(sqlite: Store, table: Table) -> None:
     migrate.upgrade(sqlite.engine)
     with sqlite.engine.connect() as connection:
-        made = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'memberships'")).scalar_one()
+        made = connection.execute(text(f"SELECT sql FROM sqlite_master WHERE name = '{table}'")).scalar_one()
 
     assert "WITHOUT ROWID" in made
-    assert memberships.dialect_options["sqlite"]["with_rowid"] is False
+    assert table.dialect_options["sqlite"]["with_rowid"] is False
 
 
 def test_a_store_without_tables_is_refused_with_the_command_that_makes_them(bare: Store) -> None:
@@ -248,3 +249,24 @@ def test_what_a_former_release_had_on_its_way_is_unknown_and_nothing_else_change
         (3, "owed", "false"),
         (4, "settled", "false"),
     ]
+
+
+def test_the_history_of_a_former_release_stays_and_can_be_taken_back(bare: Store) -> None:
+    migrate.upgrade(bare.engine, "0009")
+    history = [(1, 7, "true", 5, 1), (2, 7, "true", 6, 2), (1, 7, "false", 8, 3), (1, 3, "true", 8, 3), (1, 7, "true", 8, 4)]
+    said = text("INSERT INTO changes (audience_id, profile_id, value, at, run_id) VALUES (:audience, :profile, :value, :at, :run)")
+    with bare.engine.begin() as connection:
+        for row in history:
+            connection.execute(said, dict(zip(("audience", "profile", "value", "at", "run"), row, strict=True)))
+
+    migrate.upgrade(bare.engine)
+
+    names = "audience_id, profile_id, value, at, run_id"
+    with bare.engine.connect() as connection:
+        kept = connection.execute(text(f"SELECT {names} FROM changes ORDER BY run_id, profile_id DESC")).all()
+    migrate.downgrade(bare.engine, "0009")
+    with bare.engine.connect() as connection:
+        taken_back = connection.execute(text(f"SELECT {names} FROM changes ORDER BY id")).all()
+    assert [tuple(row) for row in kept] == history
+    assert sorted(taken_back, key=lambda row: row.run_id) == taken_back
+    assert sorted(map(tuple, taken_back)) == sorted(history)

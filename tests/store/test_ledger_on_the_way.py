@@ -69,7 +69,7 @@ def test_what_may_have_arrived_goes_before_everything_else(store: Store, buyers:
 
     with store.reading() as connection:
         due = debts.due_profiles(connection, due_of(1))
-        wanted = [row.profile_id for row in connection.execute(select(changes).order_by(changes.c.id).limit(1))]
+        wanted = [row.profile_id for row in connection.execute(select(changes).order_by(changes.c.run_id).limit(1))]
 
     assert due == wanted
 

@@ -200,7 +200,7 @@ class Machine(RuleBasedStateMachine):
     def the_changes_replayed_give_the_ledger(self) -> None:
         with self.store.reading() as connection:
             replayed: dict[tuple[int, int], str | None] = {}
-            for row in connection.execute(select(changes).order_by(changes.c.id)):
+            for row in connection.execute(select(changes).order_by(changes.c.run_id)):
                 replayed[row.audience_id, row.profile_id] = row.value
             m = memberships.c
             recorded = {(row[0], row[1]): row[2] for row in connection.execute(select(m.audience_id, m.profile_id, m.value))}

@@ -11,9 +11,23 @@ from sqlalchemy import Connection, Select, delete, event, select
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
 from sync.payload import Mapping
-from sync.store import Store, debts, figures, ledger, ledger_claims, listed, next_deliveries, queue
+from sync.store import (
+    Store,
+    debts,
+    evidence,
+    figures,
+    ledger,
+    ledger_claims,
+    listed,
+    lookup,
+    members,
+    next_deliveries,
+    purges,
+    queue,
+)
+from sync.store.audiences import about, by_key
 from sync.store.prepared import Prepared
-from sync.store.schema import calls, memberships, profiles
+from sync.store.schema import calls, changes, memberships, profiles
 from sync.store.waiting import waiting
 from sync.store.wanted import Places, Wanted
 from tests.make import after, audience, identify, keep, people, record, standing_clock
@@ -164,7 +178,7 @@ def test_few_rows_of_a_long_queue_are_found_by_the_index(long_queue: Store, look
     "look",
     [
         lambda connection: ledger.of_user(connection, 7),
-        lambda connection: connection.execute(delete(memberships).where(ledger.about(7))),
+        lambda connection: connection.execute(delete(memberships).where(about(memberships, 7))),
     ],
     ids=["what it says", "what is erased"],
 )
@@ -180,6 +194,37 @@ def test_one_user_is_found_in_a_large_ledger_by_its_key(store: Store, look: Call
 
     assert "PRIMARY KEY (audience_id=? AND profile_id=?)" in plan or "Index Scan using pk_memberships" in plan, plan
     assert not any(word in plan for word in ("Seq Scan on memberships", "SCAN memberships")), plan
+
+
+@pytest.fixture
+def long_history(store: Store) -> Store:
+    people(store, *(f"u{number}" for number in range(1_000)))
+    for stored in [audience(store, key) for key in ("one", "two", "three")]:
+        for day, size in enumerate((1_000, 500, 1_000)):
+            record(store, stored, [f"u{number}" for number in range(size)], after(days=day))
+    if not store.on_sqlite:
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE changes, memberships, profiles, audiences")
+    return store
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda connection: lookup.changes_of(connection, 7, 10),
+        lambda connection: connection.execute(delete(changes).where(about(changes, 7))),
+        lambda connection: evidence.last_turn(connection, 1, 7, after(days=1)),
+        lambda connection: members.page_at(connection, by_key(connection, "two"), after(days=1), 700, 10),
+        lambda connection: purges.old_changes(connection, after(days=1), (1, 7, 1), 10),
+        lambda connection: purges.drop_changes(connection, [(1, 700, 1)]),
+    ],
+    ids=["entries and exits", "what is erased", "the last one", "a page of members", "what may go", "what goes"],
+)
+def test_a_few_changes_are_found_in_a_long_history_by_its_key(long_history: Store, look: Callable[[Connection], object]) -> None:
+    (plan,) = explained(long_history, look, "changes")
+
+    assert "USING PRIMARY KEY (audience_id" in plan or "pk_changes" in plan, plan
+    assert not any(word in plan for word in ("Seq Scan on changes", "SCAN changes")), plan
 
 
 def test_what_is_owed_is_looked_for_after_what_has_just_been_sent(sqlite_store: Store) -> None:
