@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, insert, select
 
 from benchmarks import databases
 from benchmarks.report import Report
@@ -119,10 +119,14 @@ def _measured(arguments: argparse.Namespace, url: str) -> Iterator[tuple[str, in
 
 
 def _compiled(query: str, number: int | None) -> Select[Any]:
-    among = None if number is None else select(CANDIDATES.c.profile_id)
+    among = None if number is None else _is_candidate
     if query in AUDIENCES:
         return compile_audience(parse_audience(query), NOW, among, REFERENCES)
     return compile_trait(parse_computed_trait(query), NOW, among, REFERENCES)
+
+
+def _is_candidate(profile_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    return profile_id.in_(select(CANDIDATES.c.profile_id))
 
 
 def _measure(store: Store, statement: Select[Any], among: int | None, *, explain: bool) -> tuple[int, float, list[str]]:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import BigInteger, Connection, Insert, Select, insert, literal, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, insert, literal, select, union_all
 
 from sync.language import tree
 from sync.membership import IN
 from sync.store.basis import Basis
 from sync.store.candidates import Candidates, Scan
-from sync.store.compiler import NOW, Reference, compile_audience, compile_trait
+from sync.store.compiler import NOW, Among, Reference, compile_audience, compile_trait
 from sync.store.dialect import CANDIDATES, COMPUTED
-from sync.store.listed import LISTED_IDS
+from sync.store.listed import IDS, one_of
 from sync.store.prepared import Prepared, told
 from sync.store.profiles import portions
 
@@ -48,8 +48,8 @@ class Computation:
             candidates=candidates,
             searches=tuple(Prepared(_some(scans)) for scans in portions(candidates.scans, IN_ONE_STATEMENT)),
             of_everyone=_values(query, None, references),
-            of_candidates=Prepared(into_table(_values(query, select(CANDIDATES.c.profile_id), references))),
-            of_listed=Prepared(_values(query, LISTED_IDS, references)),
+            of_candidates=Prepared(into_table(_values(query, _is_candidate, references))),
+            of_listed=Prepared(_values(query, _is_listed, references)),
         )
 
     def concerns_anybody(self, connection: Connection, then: Basis, seen: Basis, last: datetime, at: datetime) -> bool:
@@ -63,12 +63,21 @@ def _some(scans: Sequence[Scan]) -> Select[Any]:
     return select(either.c.profile_id).limit(told("most", BigInteger()))
 
 
+def _is_candidate(profile_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    return profile_id.in_(select(CANDIDATES.c.profile_id))
+
+
+def _is_listed(profile_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    # As an array: the plan that PostgreSQL keeps for any list of rows goes through all events of the kind in the time that counts.
+    return one_of(profile_id, IDS)
+
+
 def into_table(found: Select[Any]) -> Insert:
     """Fill the table of computed values with (profile_id, value)."""
     return insert(COMPUTED).from_select(["profile_id", "value"], found)
 
 
-def _values(query: tree.Query, among: Select[Any] | None, references: Mapping[str, Reference]) -> Select[Any]:
+def _values(query: tree.Query, among: Among | None, references: Mapping[str, Reference]) -> Select[Any]:
     if not isinstance(query, tree.Condition):
         return compile_trait(query, NOW, among, references)
     members = compile_audience(query, NOW, among, references).subquery()

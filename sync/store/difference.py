@@ -41,7 +41,7 @@ from sync.store.audiences import Stored
 from sync.store.candidates import Scan
 from sync.store.computation import IN_ONE_STATEMENT, Computation, into_table
 from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, keyed, upsert, without_jit
-from sync.store.listed import LISTED_IDS, LISTED_PAIRS, PAIRS
+from sync.store.listed import IDS, LISTED_PAIRS, PAIRS, one_of
 from sync.store.prepared import Prepared
 from sync.store.profiles import portions
 from sync.store.schema import memberships, profiles
@@ -247,7 +247,7 @@ def _computed(connection: Connection, filling: Prepared, now: int) -> Table:
 
 _RECORDED: Final = Prepared(
     select(memberships.c.profile_id, memberships.c.value).where(
-        memberships.c.audience_id == prepared.told("audience", BigInteger()), memberships.c.profile_id.in_(LISTED_IDS)
+        memberships.c.audience_id == prepared.told("audience", BigInteger()), one_of(memberships.c.profile_id, IDS)
     )
 )
 

@@ -143,7 +143,6 @@ def rows(name: str, types: Mapping[str, type[TypeEngine[Any]]]) -> FromClause:
     return select(*columns).subquery()
 
 
-LISTED_IDS: Final[Select[tuple[int]]] = select(cast(_elements(IDS), BigInteger).label("profile_id"))
 LISTED_PAIRS: Final = _pairs()
 
 

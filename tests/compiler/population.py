@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, insert, select
 
 from sync.audience import Kind
 from sync.json_value import Json, decode, encode
 from sync.language import reading, tree
 from sync.language.reading import Profile
-from sync.store import Store
-from sync.store.compiler import Reference, compile_audience, compile_trait
+from sync.store import Store, listed
+from sync.store.compiler import Among, Reference, compile_audience, compile_trait
 from sync.store.schema import calls, memberships, profiles
 
 # What the ledger has of one definition: the value's JSON of the profile at each place, None where it has no row.
@@ -34,21 +34,18 @@ class Population:
     def references(self) -> dict[str, Reference]:
         return {key: Reference(audience_id=place, kind=kind) for place, (key, (kind, _)) in enumerate(self.referred.items(), 1)}
 
-    def members(self, query: tree.Condition, now: datetime, among: Select[Any] | None = None) -> set[int]:
+    def members(self, query: tree.Condition, now: datetime, among: Among | None = None) -> set[int]:
         found = list(self.connection.scalars(compile_audience(query, now, among=among, references=self.references)))
         assert len(found) == len(set(found))
         return set(found)
 
-    def values(self, query: tree.Computed, now: datetime, among: Select[Any] | None = None) -> dict[int, Json]:
+    def values(self, query: tree.Computed, now: datetime, among: Among | None = None) -> dict[int, Json]:
         return {id: decode(text) for id, text in self.texts(query, now, among).items()}
 
-    def texts(self, query: tree.Computed, now: datetime, among: Select[Any] | None = None) -> dict[int, str]:
+    def texts(self, query: tree.Computed, now: datetime, among: Among | None = None) -> dict[int, str]:
         rows = self.connection.execute(compile_trait(query, now, among=among, references=self.references)).all()
         assert len(rows) == len({row.profile_id for row in rows})
         return {row.profile_id: row.value for row in rows}
-
-    def some(self, ids: Sequence[int]) -> Select[Any]:
-        return select(profiles.c.id).where(profiles.c.id.in_(ids))
 
     def read_members(self, query: tree.Condition, now: datetime) -> set[int]:
         return {id for id, profile in self._known() if reading.member(query, profile, now)}
@@ -63,6 +60,16 @@ class Population:
             for key, (kind, values) in self.referred.items():
                 traits[key] = bool(values[id - 1]) if kind is Kind.AUDIENCE else values[id - 1]
             yield id, Profile(traits=traits, events=profile.events)
+
+
+def of_table(ids: Sequence[int]) -> Among:
+    """Ask about the profiles of these ids as a run does that concerns many: by rows of a table."""
+    return lambda profile_id: profile_id.in_(select(profiles.c.id).where(profiles.c.id.in_(ids)))
+
+
+def of_list(ids: Sequence[int]) -> Among:
+    """Ask about the profiles of these ids as a run does that concerns few: by one parameter."""
+    return lambda profile_id: listed.among(profile_id, ids)
 
 
 @dataclass(frozen=True)

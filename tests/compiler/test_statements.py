@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -13,16 +14,17 @@ from sync.language import tree
 from sync.language.depth import DEEPEST, depth
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reading import Profile
-from sync.store.compiler import compile_audience
-from tests.compiler.population import World
+from sync.store.compiler import Among, compile_audience
+from tests.compiler.population import World, of_list, of_table
 from tests.language.histories import DAY, NOW, did
 from tests.strategies import audiences, computed_traits, population
 
 CROWD = 40
 
 
+@pytest.mark.parametrize("told", [of_table, of_list])
 @pytest.mark.parametrize("among", [[], [1], [2, 3, 99], list(range(1, CROWD + 2))])
-def test_among_asks_the_same_of_fewer(world: World, among: list[int]) -> None:
+def test_among_asks_the_same_of_fewer(world: World, among: list[int], told: Callable[[Sequence[int]], Among]) -> None:
     with world.of(*population(2, CROWD)) as people:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -31,9 +33,9 @@ def test_among_asks_the_same_of_fewer(world: World, among: list[int]) -> None:
             assume(depth(query) <= DEEPEST)
             if isinstance(query, tree.Computed):
                 everyone = people.values(query, NOW)
-                assert people.values(query, NOW, people.some(among)) == {id: everyone[id] for id in among if id in everyone}
+                assert people.values(query, NOW, told(among)) == {id: everyone[id] for id in among if id in everyone}
             else:
-                assert people.members(query, NOW, people.some(among)) == people.members(query, NOW) & set(among)
+                assert people.members(query, NOW, told(among)) == people.members(query, NOW) & set(among)
 
         law()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from sqlalchemy import BigInteger, Text, insert, select
+from sqlalchemy import BigInteger, Text, insert, literal, select, union_all
 
 from sync.store import Store, listed
-from sync.store.listed import LISTED_IDS, LISTED_PAIRS
+from sync.store.listed import IDS, LISTED_PAIRS, one_of
 from sync.store.prepared import Prepared, told
 from sync.store.schema import heartbeats
 from sync.store.types import Instant
@@ -43,8 +43,11 @@ def test_a_value_that_is_not_told_is_an_error(store: Store) -> None:
 
 @pytest.mark.parametrize("ids", [[], [3], [1, 2**40]])
 def test_ids_are_listed_as_one_parameter(store: Store, ids: list[int]) -> None:
+    numbers = union_all(*(select(literal(number, BigInteger()).label("number")) for number in (0, 3, 1, 2**40))).subquery()
+    found = Prepared(select(numbers.c.number).where(one_of(numbers.c.number, IDS)).order_by(numbers.c.number))
+
     with store.reading() as connection:
-        assert Prepared(LISTED_IDS).execute(connection, ids=listed.values(ids)).scalars().all() == ids
+        assert found.execute(connection, ids=listed.values(ids)).scalars().all() == ids
 
 
 def test_pairs_keep_values_that_are_json_themselves_or_nothing(store: Store) -> None:

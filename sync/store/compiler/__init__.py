@@ -19,7 +19,7 @@ from __future__ import annotations
 
 # Imported so that the dialects know their words.
 from sync.store.compiler import postgresql_words, sqlite_words
-from sync.store.compiler.scope import Reference
+from sync.store.compiler.scope import Among, Reference
 from sync.store.compiler.statement import NO_REFERENCES, NOW, compile_audience, compile_trait
 
-__all__ = ["NOW", "NO_REFERENCES", "Reference", "compile_audience", "compile_trait", "postgresql_words", "sqlite_words"]
+__all__ = ["NOW", "NO_REFERENCES", "Among", "Reference", "compile_audience", "compile_trait", "postgresql_words", "sqlite_words"]

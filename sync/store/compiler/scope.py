@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-from sqlalchemy import BigInteger, FromClause, Select, and_, func, literal, literal_column, select, type_coerce
+from sqlalchemy import BigInteger, FromClause, and_, func, literal, literal_column, select, type_coerce
 
 from sync.audience import Kind
 from sync.language import tree
@@ -27,6 +27,10 @@ class Reference:
     kind: Kind
 
 
+Among: TypeAlias = Callable[[Sql], Sql]
+"""Of the id of a profile, the condition that it is asked about."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """What the whole statement is about."""
@@ -34,15 +38,15 @@ class Run:
     # Microseconds since 1970; of a statement that is executed again and again, told at each execution.
     now: Sql
     references: Mapping[str, Reference]
-    # The ids of the only profiles that are asked about; None asks about everyone.
-    among: Select[Any] | None = None
+    # The only profiles that are asked about; None asks about everyone.
+    among: Among | None = None
 
     def at(self, offset: int) -> Sql:
         """Give the instant that is so many microseconds after now, before it where the number is negative."""
         return self.now + literal(offset, BigInteger()) if offset else self.now
 
     def is_asked_about(self, profile_id: Sql) -> tuple[Sql, ...]:
-        return () if self.among is None else (profile_id.in_(self.among),)
+        return () if self.among is None else (self.among(profile_id),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from sync.store.compiler.needs import needed, numbers_in, reducers_of, traits_in
 from sync.store.compiler.operands import json_of, of_number
 from sync.store.compiler.places import Sql
 from sync.store.compiler.reducers import source_of, value_of
-from sync.store.compiler.scope import Found, Reference, Run, Tally, with_user
+from sync.store.compiler.scope import Among, Found, Reference, Run, Tally, with_user
 from sync.store.prepared import told
 from sync.store.schema import profiles
 from sync.store.types import to_micros
@@ -40,13 +40,13 @@ NO_REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType({})
 def compile_audience(
     query: tree.Condition,
     now: datetime | Sql,
-    among: Select[Any] | None = None,
+    among: Among | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> Select[Any]:
     """Select `profile_id` of the users for whom a condition holds at now, each once, in no order.
 
-    `now` is an instant, or `NOW` for a statement that is told at each execution, in microseconds. `among` selects the ids of the
-    only profiles that are asked about; the cost then follows their number. `references` has the
+    `now` is an instant, or `NOW` for a statement that is told at each execution, in microseconds. `among` says
+    which are the only profiles that are asked about; the cost then follows their number. `references` has the
     audiences and computed traits by key; a trait of such a key is read from the ledger. Whatever query the language accepts can be
     asked of every store (`sync.language.depth`).
     """
@@ -65,7 +65,7 @@ def compile_audience(
 def compile_trait(
     query: tree.Computed,
     now: datetime | Sql,
-    among: Select[Any] | None = None,
+    among: Among | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> Select[Any]:
     """Select `profile_id` and `value`, JSON as text, of the users for whom a computed trait has a value at now, in no order.
@@ -84,7 +84,7 @@ def compile_trait(
     return selected.add_columns(value.label("value")).where(table.c.value.is_not(None))
 
 
-def _run(now: datetime | Sql, among: Select[Any] | None, references: Mapping[str, Reference]) -> Run:
+def _run(now: datetime | Sql, among: Among | None, references: Mapping[str, Reference]) -> Run:
     instant = literal(to_micros(now), BigInteger()) if isinstance(now, datetime) else now
     return Run(now=instant, references=references, among=among)
 
