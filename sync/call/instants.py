@@ -22,6 +22,8 @@ def instant(value: Json) -> datetime:
     if not isinstance(value, str) or not _ISO_8601.fullmatch(value):
         raise ValueError("not an ISO 8601 timestamp")
     read = datetime.fromisoformat(value.upper())
+    if read.tzinfo is UTC:
+        return read
     try:
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except OverflowError:
@@ -43,8 +45,8 @@ def happened_at(timestamp: Json, original: Json, *, received_at: datetime, sent_
     InvalidCall for a timestamp that is not one, or that comes to lie before 1970 or after 9999.
     """
     # Where both are given, `timestamp` has been corrected by Segment already, and `original` is the sender's.
-    preferred = (timestamp, original) if sent_at is None else (original, timestamp)
-    stated = next((value for value in preferred if value is not None), None)
+    first, second = (timestamp, original) if sent_at is None else (original, timestamp)
+    stated = second if first is None else first
     if stated is None:
         return received_at
     try:

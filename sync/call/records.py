@@ -1,11 +1,16 @@
-"""The records: a call, a call that was refused, and what one request brought."""
+"""The records: a call, a call that was refused, and what one request brought.
+
+A call is a struct of msgspec's, which is made in a fifth of the time that a frozen dataclass takes; there are thousands a second.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from sync.json_value import Json
 
@@ -25,8 +30,7 @@ PAGE_VIEWED = "Page Viewed"
 SCREEN_VIEWED = "Screen Viewed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One call. At least one of `user_id` and `anonymous_id` is set."""
 
     type: CallType
@@ -43,10 +47,10 @@ class Call:
     timestamp: datetime
     """When it happened, corrected for the sender's clock: received_at − (sent_at − original timestamp)."""
     received_at: datetime
-    properties: Mapping[str, Json] = field(default_factory=dict)
+    properties: Mapping[str, Json] = msgspec.field(default_factory=dict)
     """Properties of track, page, screen; traits of identify and group. A page's name is `page_name`, a screen's `screen_name`."""
-    context: Mapping[str, Json] = field(default_factory=dict)
-    integrations: Mapping[str, Json] = field(default_factory=dict)
+    context: Mapping[str, Json] = msgspec.field(default_factory=dict)
+    integrations: Mapping[str, Json] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
