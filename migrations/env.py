@@ -42,6 +42,8 @@ def lock(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         # Give way rather than stop the traffic of a running service for longer than this.
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        # What a run may take has nothing to do with it.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ADVISORY_LOCK})
 
 

@@ -159,7 +159,7 @@ class App:
 def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[App]:
     """Open the store, whatever its schema, and close it at the end."""
     collect_seldom()
-    store = Store.at(settings.database_url)
+    store = Store.at(settings.database_url, settings.run_timeout.total_seconds())
     mapping = Mapping(
         uri_fallback=settings.request_uri,
         forward_pages=settings.forward_pages,

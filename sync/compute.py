@@ -4,11 +4,12 @@ Looks only at those about whom something arrived since the last run or over whom
 query or what it refers to has changed, and when asked. It is the same statement, of more or fewer users.
 
 The large query runs in a transaction that reads; the difference is recorded in a second one that writes only what changed. If
-somebody else computed the same audience in between, it is begun anew.
+somebody else computed the same audience in between, it is begun anew. Both together end in time, or are ended (`Store.longest`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from sync.audience import Kind
-from sync.errors import InputError, NotFound, StoreBusy
+from sync.errors import InputError, NotFound, StoreBusy, SyncError, TookTooLong
 from sync.language import tree
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
@@ -34,6 +35,9 @@ from sync.store.ledger import Debt
 from sync.store.types import to_micros
 
 TRIES: Final = 5
+
+NOTING: Final = 3.0
+"""Seconds that writing down may take that a run has been ended."""
 
 Clock = Callable[[], datetime]
 Fence = Callable[[Connection], None]
@@ -84,7 +88,8 @@ def compute(
 ) -> Run:
     """Compute one audience or computed trait, and record what changed; nothing is sent yet.
 
-    A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`), unless it is one that was `accepted`.
+    A guard that trips leaves everything as it was; the run says so (`Outcome.GUARDED`), unless it is one that was `accepted`. So
+    does a run that has had all its time (`Outcome.FAILED`); where not even that can be written down, raises TookTooLong.
     Raises InputError where `at` is earlier than the last run's instant.
     """
     run = _compute(store, audience, Wanted(at=at, resync=resync, rebuild=rebuild, accepted=accepted), clock, fence)
@@ -97,15 +102,24 @@ def compute_slot(
 ) -> Run | None:
     """Compute for a slot of the schedule. Returns None where there was nothing new: such a run is not recorded.
 
-    Raises InputError as `compute` does, and where the slot has been taken.
+    A run that has had all its time does not take the slot. Raises InputError as `compute` does, and where the slot has been taken.
     """
     return _compute(store, audience, Wanted(at=at, slot=slot), clock, fence)
 
 
 def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence: Fence | None) -> Run | None:
+    started = clock()
+    try:
+        return _computed(store, audience, wanted, clock, fence)
+    except TookTooLong as error:
+        return note_ended(store, audience, wanted.at, started, clock, fence, error)
+
+
+def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence: Fence | None) -> Run | None:
+    until = store.run_ends()
     for attempt in range(1, TRIES + 1):
         try:
-            with store.connected() as session:
+            with store.connected(until) as session:
                 started = clock()
                 with session.reading() as connection:
                     # A scheduler has just read it; if it has changed since, nothing is recorded.
@@ -257,6 +271,33 @@ def _written(kind: Kind, query: str, known: tuple[tuple[str, Reference], ...]) -
 @lru_cache(maxsize=1000)
 def _parsed(kind: Kind, query: str) -> tree.Query:
     return parse_audience(query) if kind is Kind.AUDIENCE else parse_computed_trait(query)
+
+
+def note_ended(
+    store: Store,
+    audience: Stored,
+    at: datetime | None,
+    started: datetime,
+    clock: Clock,
+    fence: Fence | None,
+    error: TookTooLong,
+) -> Run:
+    """Record a run that was ended since it had had all its time: it has changed nothing, and its slot is still to be taken.
+
+    Raises the error itself where that cannot be recorded, as where somebody keeps the audience locked.
+    """
+    now = clock()
+    instant = at or max(now, audience.computed_at or now)
+    try:
+        with store.connected(time.monotonic() + NOTING) as session, session.writing() as connection:
+            if fence is not None:
+                fence(connection)
+            run_id = runs.open_run(connection, audience.id, instant, started)
+            runs.write_counts(connection, run_id, members=audience.members)
+            runs.end(connection, run_id, Outcome.FAILED, now, str(error))
+            return runs.by_id(connection, run_id)
+    except SyncError:
+        raise error from None
 
 
 def _has_nothing_new(seen: Look) -> bool:

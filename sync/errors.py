@@ -7,6 +7,7 @@
     │   ├── InvalidQuery         a query; line, column, what was expected
     │   └── NotFound             no such audience, user, delivery
     ├── GuardTripped         a run would flip suspiciously many                      exit 4
+    ├── TookTooLong          a run was ended at its deadline                         exit 1
     └── Unreachable          the store or Moesif cannot be reached                   exit 5
         ├── SchemaMismatch       the store's schema is not this program's; says `personas-sync db upgrade`
         └── StoreBusy            locked by somebody else; try again
@@ -44,6 +45,10 @@ class GuardTripped(SyncError):
     """A guard stopped the run before anything was sent."""
 
     exit_code = 4
+
+
+class TookTooLong(SyncError):
+    """What was asked of the store was ended, since it had had all its time; nothing was done."""
 
 
 class Unreachable(SyncError):

@@ -12,6 +12,7 @@ missed since. Which slot is due is by the clock that is passed.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,12 +25,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from sync.app import system_clock
 from sync.audience import Every, Schedule
-from sync.compute import Clock, Fence, compute, compute_slot, passed_in_vain, with_what_it_reads
-from sync.errors import InputError, SyncError
+from sync.compute import Clock, Fence, compute, compute_slot, note_ended, passed_in_vain, with_what_it_reads
+from sync.errors import InputError, SyncError, TookTooLong
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
 from sync.slots import latest_slot, trigger_of
-from sync.store import Store, audiences, leases, requested
+from sync.store import Session, Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
 from sync.store.requested import Requested
@@ -45,6 +46,8 @@ LOOK: Final = timedelta(seconds=1)
 be sent."""
 STAND_BY: Final = timedelta(seconds=0.5)
 """How often one that stands by looks whether nobody leads, and what waits: half a second after the leader's runs, that is."""
+OTHERS: Final = 0.1
+"""Seconds that a job keeps its thread while another one is at an audience that it needs as well; then it is tried again."""
 FAR_OFF: Final = timedelta(minutes=1)
 """So far ahead of the clock an instant is no difference between the clocks of two machines."""
 STALE: Final = timedelta(seconds=30)
@@ -52,6 +55,10 @@ STALE: Final = timedelta(seconds=30)
 
 _STAND_BY: Final = "stand by"
 """The id of the job; no definition's, since a key has no blanks."""
+
+
+class _AtWorkElsewhere(SyncError):
+    """Another job of this scheduler is at the same audience."""
 
 
 class Scheduler:
@@ -73,6 +80,10 @@ class Scheduler:
         self._jobs: dict[str, Schedule] = {}
         # What somebody asked for and is under way.
         self._requested: set[str] = set()
+        # What is being computed, so that one that hangs keeps one thread busy and not a second one, too.
+        self._at_work: dict[str, threading.Lock] = {}
+        # The slot whose run was ended since it had had all its time, by audience: the next one is tried.
+        self._ended: dict[str, datetime] = {}
         # The run that each audience is held by, so that it is said once.
         self._guarded: dict[str, int | None] = {}
         # Until when each waits that was computed as of a later time, so that it is said once.
@@ -134,27 +145,43 @@ class Scheduler:
         """Sync one audience if a slot of its schedule is due that nobody took; with `fence`, only while that lets it write."""
         try:
             self._run_due(key, fence)
+        except _AtWorkElsewhere:
+            self._try_again(key, LOOK)
+        except TookTooLong as error:
+            log.error(  # noqa: TRY400 - a traceback would tell the user nothing
+                "%s is not computed, and tried again at its next slot: %s", key, error
+            )
         except SyncError as error:
             log.warning("%s is not computed, and tried again in %d s: %s", key, AGAIN.total_seconds(), error)
             self._try_again(key)
 
     def _run_due(self, key: str, fence: Fence | None) -> None:
         now = self._clock()
-        with self._store.connected() as session:
-            with session.glancing() as connection:
-                # What it refers to goes first where that is due as well, so that both are of one instant.
-                concerned = with_what_it_reads(audiences.standing(connection), key)
-            due = [(one, slot) for one in concerned if (slot := self._due(one, now)) is not None]
-            while due and passed_in_vain(session, *due[0], now, fence):
-                del due[0]
+        due: list[tuple[Stored, datetime]] = []
+        try:
+            with self._store.connected() as session:
+                with session.glancing() as connection:
+                    # What it refers to goes first where that is due as well, so that both are of one instant.
+                    concerned = with_what_it_reads(audiences.standing(connection), key)
+                due += [(one, slot) for one in concerned if (slot := self._due(one, now)) is not None]
+                while due and self._passed_in_vain(session, *due[0], now, fence):
+                    del due[0]
+        except TookTooLong as error:
+            if not due:
+                raise
+            one, slot = due.pop(0)
+            self._ended[one.key] = slot
+            self._say(one, note_ended(self._store, one, now, now, self._clock, fence, error))
         for one, slot in due:
-            self._run_slot(one, slot, now, fence)
+            if not self._run_slot(one, slot, now, fence):
+                self._run_due(key, fence)
+                return
 
     def _due(self, audience: Stored, now: datetime) -> datetime | None:
         """Return the slot that an audience is due for, if any."""
         self._say_if_ahead(audience, now)
         slot = latest_slot(audience.definition.schedule, now)
-        return slot if slot is not None and _is_due(audience, slot) else None
+        return slot if slot is not None and _is_due(audience, slot) and self._ended.get(audience.key) != slot else None
 
     def _say_if_ahead(self, audience: Stored, now: datetime) -> None:
         """Say once that a schedule waits for an instant that is far off: the clock was wrong, or somebody said `sync --at`."""
@@ -166,7 +193,36 @@ class Scheduler:
             log.warning(said, audience.key, until.isoformat(), audience.key)
         self._ahead[audience.key] = until
 
-    def _run_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> None:
+    def _passed_in_vain(self, session: Session, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> bool:
+        at_work = self._lock_of(audience)
+        if not at_work.acquire(timeout=OTHERS):
+            raise _AtWorkElsewhere
+        try:
+            return passed_in_vain(session, audience, slot, now, fence)
+        finally:
+            at_work.release()
+
+    def _run_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> bool:
+        """Compute for a slot; False where another job has been at the same audience until now, after which it may not be due."""
+        at_work = self._lock_of(audience)
+        if not at_work.acquire(blocking=False):
+            if not at_work.acquire(timeout=OTHERS):
+                raise _AtWorkElsewhere
+            at_work.release()
+            return False
+        try:
+            self._compute_slot(audience, slot, now, fence)
+        except TookTooLong:
+            self._ended[audience.key] = slot
+            raise
+        finally:
+            at_work.release()
+        return True
+
+    def _lock_of(self, one: Stored | Requested) -> threading.Lock:
+        return self._at_work.setdefault(one.key, threading.Lock())
+
+    def _compute_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> None:
         try:
             run = compute_slot(self._store, audience, slot, now, self._clock, fence)
         except InputError as error:
@@ -175,10 +231,16 @@ class Scheduler:
             return
         if run is None:
             return
+        if run.outcome is Outcome.FAILED:
+            self._ended[audience.key] = slot
         self._say(audience, run)
         self._owed()
 
     def _say(self, audience: Stored, run: Run) -> None:
+        if run.outcome is Outcome.FAILED:
+            said = "run %d of %s failed, and is tried again at the next slot: %s"
+            log.error(said, run.id, run.audience, run.error, extra=_about(run))
+            return
         is_news = run.outcome is Outcome.GUARDED and self._guarded.get(audience.key) != run.id
         self._guarded[audience.key] = run.id if run.outcome is Outcome.GUARDED else None
         level = logging.WARNING if is_news else logging.INFO if run.owed else logging.DEBUG
@@ -206,9 +268,14 @@ class Scheduler:
         except InputError as error:
             # To try again would not help.
             log.warning("%s was asked for and cannot be computed: %s", wish.key, error)
+        except TookTooLong as error:
+            log.error(  # noqa: TRY400 - as above
+                "%s was asked for and is not computed: %s", wish.key, error
+            )
         else:
+            level = logging.ERROR if run.outcome is Outcome.FAILED else logging.INFO
             said = "run %d of %s, as was asked: %s, %d changed"
-            log.info(said, run.id, wish.key, run.outcome, run.changed, extra=_about(run))
+            log.log(level, said, run.id, wish.key, run.error or run.outcome, run.changed, extra=_about(run))
 
     def _look_if_leading(self) -> None:
         if self.lead.held is not None:
@@ -236,14 +303,20 @@ class Scheduler:
                 self._apscheduler.add_job(self._run_requested, args=args, id=id, replace_existing=True)
 
     def _run_requested(self, wish: Requested, fence: Fence) -> None:
+        at_work = self._lock_of(wish)
+        # Where another job is at it, it stays asked for.
+        is_free = at_work.acquire(blocking=False)
         try:
-            self.run_requested(wish, fence)
+            if is_free:
+                self.run_requested(wish, fence)
         finally:
+            if is_free:
+                at_work.release()
             self._requested.discard(wish.key)
 
-    def _try_again(self, key: str) -> None:
+    def _try_again(self, key: str, later: timedelta = AGAIN) -> None:
         # The slot was not taken; waiting for the next one could mean a day.
-        at = system_clock() + AGAIN
+        at = system_clock() + later
         self._apscheduler.add_job(self._run_if_leading, "date", run_date=at, args=[key], id=f"{key} again", replace_existing=True)
 
     def _stand_by(self) -> None:

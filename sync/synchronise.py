@@ -41,6 +41,10 @@ class Report:
         return any(run.outcome is Outcome.GUARDED for run in self.runs)
 
     @property
+    def failed(self) -> bool:
+        return any(run.outcome is Outcome.FAILED for run in self.runs)
+
+    @property
     def settled(self) -> bool:
         """Whether everything that had to be told was accepted."""
         return all(run.owed == run.accepted for run in self.runs)

@@ -86,10 +86,10 @@ def counting(bar: Bar) -> Callable[[int], None]:
     return add
 
 
-def exit_code(app: App, sent: Sent, due: int, *, rejected: int, guarded: bool = False) -> int:
+def exit_code(app: App, sent: Sent, due: int, *, rejected: int, guarded: bool = False, failed: bool = False) -> int:
     """Return the exit code of a command that sends, the gravest one, and say what a person should know about it.
 
-    `due` is what is still owed or unknown.
+    `due` is what is still owed or unknown; `failed` is whether a run took too long.
     """
     from sync.delivery import KeyRefused
 
@@ -104,7 +104,7 @@ def exit_code(app: App, sent: Sent, due: int, *, rejected: int, guarded: bool = 
         note(f"personas-sync: {due:,} are still owed; the last answer was: {getattr(failure, 'reason', '')}")
     if guarded:
         return GuardTripped.exit_code
-    return 1 if due or rejected else 0
+    return 1 if due or rejected or failed else 0
 
 
 def _away(app: App) -> str | None:

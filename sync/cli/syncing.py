@@ -37,7 +37,7 @@ def compute(
     """Work out who is in the audiences, and owe what changed; send nothing.
 
     Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled.
-    Exit 4 if a guard stopped one of them; the others are computed all the same.
+    Exit 4 if a guard stopped one of them, 1 if one took longer than SYNC_RUN_TIMEOUT; the others are computed all the same.
     """
     from sync.compute import compute as compute_one
     from sync.errors import GuardTripped
@@ -59,7 +59,8 @@ def compute(
         say_json({"runs": [run_report(run) for run in runs], "seconds": round(time.monotonic() - started, 3)})
     else:
         _say_runs(runs, now)
-    raise typer.Exit(GuardTripped.exit_code if any(run.outcome is Outcome.GUARDED for run in runs) else 0)
+    outcomes = {run.outcome for run in runs}
+    raise typer.Exit(GuardTripped.exit_code if Outcome.GUARDED in outcomes else int(Outcome.FAILED in outcomes))
 
 
 def sync(
@@ -88,8 +89,9 @@ def sync(
     """Compute, then tell Moesif about the users whose membership changed, until nothing is due.
 
     Puts the definitions file in force first, if there is one. Without KEY all audiences and computed traits that are enabled;
-    forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, 2 if a plan no longer holds, 3 if
-    the key was refused, 4 if a guard stopped an audience (the others go on), 5 if Moesif cannot be reached.
+    forwarded calls that are due are sent, too. Exit 1 if something was rejected or is still owed, or an audience took longer than
+    SYNC_RUN_TIMEOUT (the others go on), 2 if a plan no longer holds, 3 if the key was refused, 4 if a guard stopped an audience
+    (the others go on), 5 if Moesif cannot be reached.
     """
     from sync.cli.draining import counting, due, exit_code, forwarded
     from sync.synchronise import deliver
@@ -105,7 +107,9 @@ def sync(
             report = deliver(app.store, sender, computed, started, patience=patience, progress=counting(bar))
         # What earlier runs, and audiences that are retired, left over was due as well.
         queued, left = forwarded(app), due(app)
-        code = exit_code(app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded)
+        code = exit_code(
+            app, report, left, rejected=sum(run.rejected for run in report.runs), guarded=report.guarded, failed=report.failed
+        )
     if json:
         from sync.reports.runs import run_report
 

@@ -52,6 +52,7 @@ class Settings:
     moesif_connections: int
     moesif_rate: float | None
     """Requests per second."""
+    run_timeout: timedelta
     spool: Path | None
     """None has no spool."""
     spool_megabytes: int

@@ -82,10 +82,23 @@ def duration(text: str) -> timedelta:
 
 LONGEST: Final = timedelta(days=36_500)
 
+_SHORT_UNITS: Final = MappingProxyType(
+    {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": timedelta(seconds=1)}
+)
+
+
+def timeout(text: str) -> timedelta:
+    """Read a number of seconds, minutes or hours, from one second to a day."""
+    found = re.fullmatch(r"([0-9]{1,5})\s*(second|minute|hour|day)s?", text, re.IGNORECASE)
+    if found is None or not timedelta() < (span := int(found[1]) * _SHORT_UNITS[found[2].lower()]) <= timedelta(days=1):
+        raise ValueError("expected a time such as 30 minutes, 90 seconds or 2 hours; a day at most")
+    return span
+
 
 def shown_duration(span: timedelta) -> str:
-    """Write a duration of whole hours as `duration` reads it."""
-    number, unit = (span.days, "day") if span == timedelta(days=span.days) else (span // timedelta(hours=1), "hour")
+    """Write a duration of whole seconds as `duration` or `timeout` reads it."""
+    unit, length = next((unit, length) for unit, length in _SHORT_UNITS.items() if unit == "second" or not span % length)
+    number = span // length
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 

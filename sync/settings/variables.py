@@ -170,6 +170,15 @@ VARIABLES: Final = (
         example="10",
     ),
     Variable(
+        name="SYNC_RUN_TIMEOUT",
+        default="30 minutes",
+        meaning=(
+            "How long a run of one audience may take to compute. One that takes longer is ended and shown as failed; nothing is "
+            "changed, and it is tried again at the next slot. On PostgreSQL no other statement may take longer either."
+        ),
+        read=values.timeout,
+    ),
+    Variable(
         name="SYNC_SPOOL",
         meaning=(
             "A folder of this process's own, on a disk that outlives it, into which serve writes calls while the store is away, "

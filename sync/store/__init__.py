@@ -6,6 +6,7 @@ whose first argument is the connection. The store keeps, it does not decide.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from sync.errors import SchemaMismatch, StoreBusy, SyncError, Unreachable
+from sync.errors import SchemaMismatch, StoreBusy, SyncError, TookTooLong, Unreachable
 from sync.settings import masked_database_url
-from sync.store import migrate
+from sync.store import deadline, migrate
 from sync.store.engine import BUSY_SECONDS, open_engine
 from sync.store.turns import Turns
 
@@ -28,6 +29,9 @@ RACES: Final = frozenset({"40001", "40P01"})
 
 MENDED_BY_OPERATORS: Final = frozenset({"25006", "42501", "42703", "42P01"})
 """PostgreSQL's codes for what it refuses whoever asks: a server that may only be read, rights, and another schema than ours."""
+
+CANCELLED: Final = "57014"
+"""PostgreSQL's code for a statement that had all its time, or that somebody cancelled."""
 
 ENDED: Final = frozenset({"25P03"})
 """PostgreSQL's code for a transaction that it ended because nothing was said in it: this process had been stopped."""
@@ -41,6 +45,7 @@ class Session:
 
     _connection: Connection
     _turn: Callable[[], AbstractContextManager[None]]
+    _longest: float | None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -50,9 +55,12 @@ class Session:
 
     @contextmanager
     def glancing(self) -> Iterator[Connection]:
-        """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again."""
+        """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again.
+
+        It may take as long as a run.
+        """
         if self._connection.dialect.name == "sqlite":
-            with self.reading() as connection:
+            with self.reading() as connection, deadline.ended_after(connection, self._longest):
                 yield connection
             return
         level = self._connection.default_isolation_level
@@ -92,17 +100,19 @@ class Store:
     engine: Engine = field(repr=False)
     patience: float = BUSY_SECONDS
     """How many seconds to wait for a store that is away or locked."""
+    longest: float | None = None
+    """How many seconds a run may take, and on PostgreSQL any statement; None for as long as it takes."""
     _turns: Turns = field(default_factory=Turns, repr=False)
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, longest: float | None = None) -> Self:
         """Open the store at a database URL. Nothing is connected until the first transaction."""
-        return cls(open_engine(url))
+        return cls(open_engine(url, longest=longest), longest=longest)
 
     @contextmanager
     def hurried(self, patience: float) -> Iterator[Self]:
         """Open it once more, for somebody who has less patience."""
-        engine = open_engine(self.engine.url.render_as_string(hide_password=False), patience)
+        engine = open_engine(self.engine.url.render_as_string(hide_password=False), patience, self.longest)
         try:
             yield replace(self, engine=engine, patience=patience)
         finally:
@@ -118,10 +128,17 @@ class Store:
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
-    def connected(self) -> Iterator[Session]:
-        """Take one connection for several transactions, which then share its temporary tables."""
-        with _translated(self), self.engine.connect() as connection:
-            yield Session(connection, self._turn)
+    def connected(self, until: float | None = None) -> Iterator[Session]:
+        """Take one connection for several transactions, which then share its temporary tables.
+
+        With `until`, an instant of the monotonic clock, what is still asked over it then is ended. Raises TookTooLong.
+        """
+        with _translated(self), self.engine.connect() as connection, deadline.ended_at(connection, until, self.longest):
+            yield Session(connection, self._turn, self.longest)
+
+    def run_ends(self) -> float | None:
+        """Return the instant of the monotonic clock at which a run that begins now has had all its time; None where it may last."""
+        return None if self.longest is None else time.monotonic() + self.longest
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -193,6 +210,8 @@ def _translated(store: Store) -> Iterator[None]:
 def _explained(name: str, error: DBAPIError) -> SyncError:
     # The driver's sentence only: the statement is of no use to a user, and its values are somebody's data.
     cause = str(error.orig).strip().partition("\n")[0]
+    if cause == "interrupted" or _sqlstate(error) == CANCELLED:
+        return TookTooLong(deadline.ENDED)
     if _sqlstate(error) in RACES:
         return StoreBusy(f"another process is writing the same rows of the store {name}; nothing was done, try again")
     if "database is locked" in cause or "database table is locked" in cause:

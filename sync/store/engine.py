@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
+from math import ceil
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -46,19 +47,20 @@ _engines: Final[WeakSet[Engine]] = WeakSet()
 _left_behind: Final[list[Pool]] = []
 
 
-def open_engine(url: str, patience: float = BUSY_SECONDS) -> Engine:
+def open_engine(url: str, patience: float = BUSY_SECONDS, longest: float | None = None) -> Engine:
     """Return an engine for `sqlite:///…` or `postgresql+psycopg://…`; nothing is connected yet.
 
     `patience` is how many seconds to wait for a connection, be it until one of this program's is free again, and for a file or, if
-    it is less than usual, a row that another process has locked. Errors of the engine never show bound values, which are people's.
+    it is less than usual, a row that another process has locked. `longest` is after how many seconds PostgreSQL ends a statement.
+    Errors of the engine never show bound values, which are people's.
     """
     parsed = make_url(url)
-    engine = _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience)
+    engine = _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience, longest)
     _engines.add(engine)
     return engine
 
 
-def _postgresql(url: URL, patience: float) -> Engine:
+def _postgresql(url: URL, patience: float, longest: float | None) -> Engine:
     if find_spec("psycopg") is None:
         raise SettingsError("SYNC_DATABASE_URL: PostgreSQL needs its driver: python -m pip install 'personas-sync[postgres]'")
     engine = create_engine(
@@ -74,6 +76,8 @@ def _postgresql(url: URL, patience: float) -> Engine:
         connect_args={"connect_timeout": round(patience), "application_name": "personas-sync"},
     )
     told = {"idle_in_transaction_session_timeout": IDLE_SECONDS * 1000}
+    if longest is not None:
+        told["statement_timeout"] = ceil(longest * 1000)
     if patience < BUSY_SECONDS:
         told["lock_timeout"] = round(patience * 1000)
         _hurry(engine, round(patience * 1000))

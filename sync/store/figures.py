@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, func, or_, select
 
 from sync.delivery import Lane, State
 from sync.membership import Outcome
@@ -106,7 +106,9 @@ def oldest_memberships(connection: Connection) -> datetime | None:
 
 def last_runs(connection: Connection) -> tuple[LastRun, ...]:
     """Return how each audience and computed trait stands that is not retired."""
-    latest = _latest()
+    # Runs that failed are over once it has been computed after all: one that finds nothing new leaves no row of its own.
+    computed = audiences.c.computed_at
+    latest = _latest(or_(runs.c.outcome != Outcome.FAILED.value, computed.is_(None), runs.c.at > computed))
     done = _latest(runs.c.outcome == Outcome.DONE.value)
     # The same table twice: the last run, and the last that ended well.
     last, good = runs.alias("last"), runs.alias("good")

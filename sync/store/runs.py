@@ -21,6 +21,8 @@ from sync.store.types import Instant
 
 _LEFT_OVER = (State.OWED.value, State.UNKNOWN.value)
 
+_GOT_THROUGH: Final = runs.c.outcome.not_in([Outcome.GUARDED.value, Outcome.FAILED.value])
+
 _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejected", "unknown", "held")
 
 
@@ -159,11 +161,9 @@ def find(connection: Connection, run_id: int) -> Run | None:
 
 
 def passed_since(connection: Connection, run: Run) -> int | None:
-    """Return the id of the first later run of the same audience that no guard held; None where there is none."""
+    """Return the id of the first later run of the same audience that got through; None where there is none."""
     later = select(func.min(runs.c.id)).join(audiences, audiences.c.id == runs.c.audience_id)
-    found: int | None = connection.scalars(
-        later.where(audiences.c.key == run.audience, runs.c.id > run.id, runs.c.outcome != Outcome.GUARDED.value)
-    ).one()
+    found: int | None = connection.scalars(later.where(audiences.c.key == run.audience, runs.c.id > run.id, _GOT_THROUGH)).one()
     return found
 
 
@@ -183,8 +183,7 @@ def recent(
 
 def size_history(connection: Connection, audience_id: int, limit: int) -> tuple[tuple[datetime, int], ...]:
     """Return (instant, members) of the latest runs, oldest first."""
-    finished = runs.c.outcome.not_in([Outcome.GUARDED.value, Outcome.FAILED.value])
-    statement = select(runs.c.at, runs.c.members).where(runs.c.audience_id == audience_id, finished)
+    statement = select(runs.c.at, runs.c.members).where(runs.c.audience_id == audience_id, _GOT_THROUGH)
     rows = connection.execute(statement.order_by(runs.c.id.desc()).limit(limit)).all()
     return tuple((row.at, row.members) for row in reversed(rows))
 

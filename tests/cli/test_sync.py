@@ -9,6 +9,8 @@ import pytest
 import trustme
 
 from sync.standin import Fault, StandIn
+from sync.store import Store
+from tests.faults.endless import calls_that_cannot_be_read
 from tests.moesif.fronts import Front
 
 COUNTS = ("owed", "accepted", "rejected", "unknown", "held")
@@ -48,6 +50,24 @@ def test_a_first_sync_tells_every_member_and_a_later_one_only_what_changed(histo
     assert (third.json["requests"], counts(of(third, "buyers"))) == (0, (0, 0, 0, 0, 0))
     held = {user: document["metadata"] for user, document in standin.users().items()}
     assert held == {"ann": {"buyers": True, "orders": 2}, "bob": {"buyers": False, "orders": 1}}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_audience_that_takes_too_long_fails_and_says_what_to_do_and_the_others_go_on(
+    history: Any, standin: StandIn, database_url: str
+) -> None:
+    history.environ["SYNC_RUN_TIMEOUT"] = "1 second"
+    history.write("personas.yaml", "audiences: [{name: Buyers, query: event('x').count() >= 1}, {name: In, query: trait('n') = 1}]")
+    store = Store.at(database_url)
+
+    with calls_that_cannot_be_read(store):
+        computed, synced = history("compute", "--json"), history("sync")
+    store.close()
+
+    assert (computed.code, synced.code) == (1, 1)
+    assert [run["outcome"] for run in computed.json["runs"]] == ["failed", "done"]
+    assert "buyers: failed: it took longer than SYNC_RUN_TIMEOUT allows" in synced.err
+    assert "allow a run more time" in synced.err
 
 
 def test_a_computed_trait_has_changed_in_place_of_entered_and_exited(history: Any, standin: StandIn) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from sync.apply import apply
 from sync.audience import DEFAULT_GUARD, Guard, Share
-from sync.compute import compute_slot, held
-from sync.errors import InputError, NotFound
+from sync.compute import compute_slot, held, note_ended
+from sync.errors import InputError, NotFound, TookTooLong
 from sync.membership import Outcome
 from sync.store import Store
 from sync.store.audiences import Stored
@@ -102,6 +102,17 @@ def test_to_let_a_run_through_is_not_to_let_through_whatever_came_since(store: S
     assert run.outcome is Outcome.GUARDED
     assert "5 of 10 members would leave" in str(run.error)
     assert len(members(store, buyers)) == 10
+
+
+def test_a_run_that_failed_since_leaves_one_that_is_held_to_be_let_through(store: Store) -> None:
+    buyers = ten(store, Guard(max_exits=1))
+    leaving(store, 0, 1)
+    stopped = at(store, buyers, after(days=1))
+    failed = note_ended(store, again(store, buyers), None, after(days=1), standing_clock(), None, TookTooLong())
+
+    run = at(store, buyers, after(days=1), accepted=held(store, stopped.id))
+
+    assert (failed.outcome, run.outcome) == (Outcome.FAILED, Outcome.DELIVERING)
 
 
 def test_the_guard_stands_again_after_a_run_was_let_through(store: Store) -> None:

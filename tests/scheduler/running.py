@@ -12,6 +12,7 @@ from sync.apply import apply
 from sync.audience import Definition
 from sync.scheduler import Scheduler
 from sync.store import Store
+from sync.store.audiences import by_key
 from sync.store.schema import runs
 from tests.make import NOW
 
@@ -24,6 +25,21 @@ class Hands:
 
     def __call__(self) -> datetime:
         return self.now
+
+
+class Watch:
+    """The instants as of which an audience was computed, of which a run that found nothing new leaves no row."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.seen: list[datetime] = []
+
+    def look(self) -> list[datetime]:
+        with self.store.reading() as connection:
+            at = by_key(connection, "buyers").computed_at
+        if at is not None and at not in self.seen:
+            self.seen.append(at)
+        return self.seen
 
 
 def scheduler(store: Store, clock: Callable[[], datetime]) -> Scheduler:

@@ -23,24 +23,9 @@ from sync.serve import watch
 from sync.store import Store, leases
 from sync.store.audiences import by_key
 from tests.make import NOW, after, again, audience, definition, identify, keep, standing_clock
-from tests.scheduler.running import Hands, defined, run_instants, scheduler, wait_until
+from tests.scheduler.running import Hands, Watch, defined, run_instants, scheduler, wait_until
 
 HOURLY = Every(timedelta(hours=1))
-
-
-class Watch:
-    """The instants as of which an audience was computed, of which a run that found nothing new leaves no row."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.seen: list[datetime] = []
-
-    def look(self) -> list[datetime]:
-        with self.store.reading() as connection:
-            at = by_key(connection, "buyers").computed_at
-        if at is not None and at not in self.seen:
-            self.seen.append(at)
-        return self.seen
 
 
 # ── slots ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

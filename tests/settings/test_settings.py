@@ -414,6 +414,28 @@ def test_what_is_no_such_duration_is_refused(text: str) -> None:
         assert "400 days" in faults({name: text})[name]
 
 
+@pytest.mark.parametrize(
+    ("text", "span", "shown"),
+    [
+        ("90 seconds", timedelta(seconds=90), "90 seconds"),
+        ("1 minute", timedelta(minutes=1), "1 minute"),
+        ("120 Minutes", timedelta(hours=2), "2 hours"),
+        ("24 hours", timedelta(days=1), "1 day"),
+    ],
+)
+def test_a_timeout_is_a_shorter_duration_and_is_shown_as_it_can_be_written(text: str, span: timedelta, shown: str) -> None:
+    settings = read({"SYNC_RUN_TIMEOUT": text})
+
+    assert settings.run_timeout == span
+    assert next(each.value for each in describe(settings) if each.name == "SYNC_RUN_TIMEOUT") == shown
+    assert read({"SYNC_RUN_TIMEOUT": shown}).run_timeout == span
+
+
+@pytest.mark.parametrize("text", ["30", "0 seconds", "-1 minutes", "1.5 hours", "25 hours", "2 days", "1 week"])
+def test_what_is_no_such_timeout_is_refused(text: str) -> None:
+    assert "30 minutes" in faults({"SYNC_RUN_TIMEOUT": text})["SYNC_RUN_TIMEOUT"]
+
+
 def test_without_a_retention_everything_is_kept_for_ever() -> None:
     settings = read({})
 
