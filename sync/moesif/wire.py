@@ -3,14 +3,14 @@
 Knows sockets, time-outs and requests. Does not know Moesif. The points that requests leaves open and this module settles:
 
   * its time-outs are per read, so a server that drips bytes can hold a call for ever: a watch cuts the socket at a deadline;
+  * they are for each address of a name, and not for looking it up: all of that has to end within the time that is left;
   * a failure does not say whether anything was sent: the connection notes it;
   * its Session follows redirects, taking our headers along, obeys proxies, certificates and netrc from the environment, keeps
     cookies, and is not safe among threads: there is none here, but the adapter below it, one to each thread;
   * a name may lead anywhere, and elsewhere the next time: the address that was connected to is looked at before anything is sent;
   * an answer may be endless, or a megabyte that unpacks to a gigabyte: no more is read than needed, and nothing unpacked.
 
-What stays outside the deadline is looking up the host's name, which no library can interrupt. And an answer that breaks off
-among its headers counts by its status, because Python's reader takes their sudden end for the end.
+An answer that breaks off among its headers counts by its status, because Python's reader takes their sudden end for the end.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,9 +33,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
-from sync.settings import is_forbidden
+from sync.moesif.lookups import LookUp, LookUps, look_up
+from sync.settings import is_address, is_forbidden
 
 ANSWER_BYTES: Final = 16_384
 """How much of an answer is read. A collector's is empty; a fault's first page is enough to say what it is."""
@@ -79,8 +81,14 @@ class NotAnswered:
 class Wire:
     """Carries requests. Safe to share among threads."""
 
-    def __init__(self, limits: Limits, is_forbidden: Callable[[str], bool] = is_forbidden, authorities: Path | None = None) -> None:
-        """`is_forbidden` says of an IP address whether nothing may be sent there.
+    def __init__(
+        self,
+        limits: Limits,
+        is_forbidden: Callable[[str], bool] = is_forbidden,
+        authorities: Path | None = None,
+        look_up: LookUp = look_up,
+    ) -> None:
+        """`is_forbidden` says of an IP address whether nothing may be sent there; `look_up` finds a name's addresses.
 
         `authorities` is a file of the certificates that are trusted instead of those which come with requests. There is no way to
         trust any.
@@ -88,6 +96,7 @@ class Wire:
         self._authorities = True if authorities is None else str(authorities)
         self._limits = limits
         self._is_forbidden = is_forbidden
+        self._lookups = LookUps(look_up)
         self._deadlines = _Deadlines()
         self._of_thread = threading.local()
         self._adapters: weakref.WeakSet[_Adapter] = weakref.WeakSet()
@@ -105,7 +114,7 @@ class Wire:
 
         `may_send` is asked right before the first byte leaves.
         """
-        with _watched(self._deadlines, _Watch(self._limits.total, may_send, self._is_forbidden)) as watch:
+        with _watched(self._deadlines, _Watch(self._limits.total, may_send, self._is_forbidden, self._lookups)) as watch:
             try:
                 answer = self._exchange(method, url, headers, body)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -151,8 +160,9 @@ _TOO_LONG: Final = "no whole answer within the time allowed"
 class _Watch:
     """Follows one exchange, and ends it if it takes too long."""
 
-    def __init__(self, seconds: float, may_send: Callable[[], bool], is_forbidden: Callable[[str], bool]) -> None:
+    def __init__(self, seconds: float, may_send: Callable[[], bool], is_forbidden: Callable[[str], bool], lookups: LookUps) -> None:
         self._may_send = may_send
+        self._lookups = lookups
         self._is_forbidden = is_forbidden
         self.refused: str | None = None
         """Why nothing may be sent."""
@@ -162,6 +172,19 @@ class _Watch:
         self.cut = False
         self.over = False
         self._lock = threading.Lock()
+
+    def left(self) -> float:
+        """Return how many seconds are left. Raises TimeoutError where none are."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def addresses(self, host: str) -> Sequence[str]:
+        """Return where a host may be found. Raises OSError, TimeoutError where there is no time left to find out."""
+        # As an address of the sixth version stands in a URL.
+        bare = host.strip("[]")
+        return (bare,) if is_address(bare) else self._lookups.addresses(host, self.left())
 
     def connected(self, connection: socket.socket) -> None:
         """Look at where a new connection leads. Raises PermissionError where nothing may be sent there."""
@@ -273,10 +296,39 @@ class _Noted(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         # What urllib3's own SOCKS connection overrides, too: here the socket is connected, and TLS has not begun.
-        connection = super()._new_conn()
-        if _under_way.watch is not None:
-            _under_way.watch.connected(connection)
+        watch = _under_way.watch
+        if watch is None:
+            return super()._new_conn()
+        connection = self._connected(watch)
+        watch.connected(connection)
         return connection
+
+    def _connected(self, watch: _Watch) -> socket.socket:
+        """Connect to the first address that answers, within the time that is left, which is what TLS then has, too."""
+        name, given = self._dns_host, self.timeout
+        patience = inf if given is None else given
+        try:
+            failure: HTTPError = NewConnectionError(self, "there is no address")
+            for address in self._addresses(watch):
+                self._dns_host, self.timeout = address, min(patience, watch.left())
+                try:
+                    connection = super()._new_conn()
+                except (ConnectTimeoutError, NewConnectionError) as error:
+                    failure = error
+                else:
+                    connection.settimeout(min(patience, watch.left()))
+                    return connection
+            raise failure
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "no time is left") from error
+        finally:
+            self._dns_host, self.timeout = name, given
+
+    def _addresses(self, watch: _Watch) -> Sequence[str]:
+        try:
+            return watch.addresses(self._dns_host)
+        except OSError as error:
+            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
 
     def send(self, data: Any) -> None:
         if self.sock is None:

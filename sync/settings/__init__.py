@@ -7,7 +7,7 @@
 Knows which variables there are, what each may be, and where each value came from. Does not know what they are used for.
 """
 
-from sync.settings.address import base_url, is_forbidden, is_loopback, is_plain_to_elsewhere
+from sync.settings.address import base_url, is_address, is_forbidden, is_loopback, is_plain_to_elsewhere
 from sync.settings.reader import DOTENV, InvalidSettings, SettingFault, from_folder, read
 from sync.settings.record import Origin, Settings, Shown, describe
 from sync.settings.secret import Secret
@@ -27,6 +27,7 @@ __all__ = [
     "base_url",
     "describe",
     "from_folder",
+    "is_address",
     "is_forbidden",
     "is_loopback",
     "is_plain_to_elsewhere",
