@@ -7,7 +7,8 @@
     pages.py       `python -m benchmarks report`: results → the page docs/benchmarks.md
     plot.py        bars as SVG
     compute.py     the benchmark `compute`: what a run costs when nothing, something or everything changed
-    by_hand.py     the SQL that somebody would write for the one audience of `compute`, to compare with
+    audiences.py   the audiences of `compute`, and who knows the answers beside the store
+    by_hand.py     the SQL that somebody would write for them, to compare with
     looking.py     the part of `compute` that looks up one user, and one page of members
     push.py        the part of `compute` that pushes every user once, for its memory
     cost.py        runs a command and tells what it cost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from benchmarks.report import Report, require, require_equal
-from benchmarks.shop import AUDIENCE, Shop
+from benchmarks.shop import Shop
 from sync.membership import IN
 from sync.store import audiences, ledger, lookup
 
@@ -15,7 +15,7 @@ SHOWN = 20
 
 
 def measure(report: Report, shop: Shop, times: int) -> None:
-    """Look up random users and pages; each answer is held to who ordered when."""
+    """Look up random users and pages; each answer is held to what users did."""
     draw = random.Random(3)
     users = [draw.randint(1, shop.users) for _ in range(times)]
     members = shop.purchases.members(shop.now)
@@ -35,7 +35,8 @@ def _look_at_users(report: Report, shop: Shop, users: list[int], _members: list[
             rows = {row.key: row for row in ledger.of_user(connection, person.profile_id)}
             audiences.all_stored(connection)
             lookup.changes_of(connection, person.profile_id, SHOWN + 1)
-        is_in = AUDIENCE.key in rows and rows[AUDIENCE.key].value == IN
+        key = shop.asked.definition.key
+        is_in = key in rows and rows[key].value == IN
         require_equal(f"whether user {id} is in", is_in, shop.purchases.is_member(id, shop.now))
 
 
@@ -45,7 +46,7 @@ def _explain(report: Report, shop: Shop, users: list[int], _members: list[int], 
     timing = report.timing(name)
     for id in users:
         with timing.once():
-            found = explain(shop.store, AUDIENCE.key, f"user-{id}", None, shop.now)
+            found = explain(shop.store, shop.asked.definition.key, f"user-{id}", None, shop.now)
         require_equal(f"whether user {id} is in, explained", found.member, shop.purchases.is_member(id, shop.now))
         require(found.in_step, f"the explanation of user {id} and the ledger differ")
 

@@ -1,14 +1,15 @@
 """A shop's users and what they did over ninety days, put into a store fast.
 
 Some users do much, most do little; one call in six or so is an order, such that about two users in five ordered within the last
-thirty days. Calls stand in the order of their time, as if they had come in one by one. Who ordered last when is kept beside the
-store, in plain Python, so that whatever a run says can be checked.
+thirty days. Calls stand in the order of their time, as if they had come in one by one. Who ordered when, and what they spent, is
+kept beside the store, in plain Python, so that whatever a run says can be checked.
 
 The rows go straight into the tables, with every column as `sync.ingest` would write it: no ingest could be waited for.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from array import array
 from bisect import bisect_right
@@ -57,7 +58,7 @@ class Purchases:
     def __init__(self, number: int) -> None:
         self._latest = array("q", bytes(8 * (number + 1)))
 
-    def ordered(self, profile_id: int, micros: int) -> None:
+    def ordered(self, profile_id: int, micros: int, cents: int) -> None:
         """Take in an order that is no older than those before it."""
         self._latest[profile_id] = micros
 
@@ -80,6 +81,54 @@ class Purchases:
         return Leaving(sorted(latest + span(WINDOW) for latest in self._latest if latest > after))
 
 
+class Spending(Purchases):
+    """Who spent what: all that one needs to know where as much as `least`, in cents, within a window is what makes a member."""
+
+    def __init__(self, number: int, window: timedelta, least: int) -> None:
+        super().__init__(number)
+        self._number, self._window, self._least = number, span(window), least
+        self._at, self._who, self._cents = array("q"), array("q"), array("q")
+        self._known: tuple[int, list[int]] | None = None
+
+    def ordered(self, profile_id: int, micros: int, cents: int) -> None:
+        self._at.append(micros)
+        self._who.append(profile_id)
+        self._cents.append(cents)
+        self._known = None
+
+    def members(self, at: datetime) -> list[int]:
+        return [id for id, cents in enumerate(self._spent(at)) if cents >= self._least]
+
+    def is_member(self, profile_id: int, at: datetime) -> bool:
+        return self._spent(at)[profile_id] >= self._least
+
+    def others(self, at: datetime) -> list[int]:
+        return [id for id, cents in enumerate(self._spent(at)) if id and cents < self._least]
+
+    def leaving(self, at: datetime) -> Leaving:
+        spent, least, instants = [*self._spent(at)], self._least, []
+        # In the order in which they were made, orders also pass out of the window.
+        for place in self._within(to_micros(at)):
+            id = self._who[place]
+            before, spent[id] = spent[id], spent[id] - self._cents[place]
+            if before >= least > spent[id]:
+                instants.append(self._at[place] + self._window)
+        return Leaving(instants)
+
+    def _within(self, micros: int) -> range:
+        return range(bisect_right(self._at, micros - self._window), bisect_right(self._at, micros))
+
+    def _spent(self, at: datetime) -> list[int]:
+        """Return what each user spent within the window, in cents, by the id of the profile."""
+        micros = to_micros(at)
+        if self._known is None or self._known[0] != micros:
+            spent, places = [0] * (self._number + 1), self._within(micros)
+            for id, cents in zip(self._who[places.start : places.stop], self._cents[places.start : places.stop], strict=True):
+                spent[id] += cents
+            self._known = micros, spent
+        return self._known[1]
+
+
 class Leaving:
     """The instants at which members leave, one after the other; no two are the same."""
 
@@ -100,10 +149,10 @@ class Leaving:
         return from_micros(next(one for one, after in zip(instants, following, strict=True) if after - one > span(length)))
 
 
-def fill(url: str, users: int, events: int, seed: int = 1) -> Purchases:
-    """Put users and their events into an empty store, and return what is known about the orders."""
+def fill(url: str, users: int, events: int, seed: int = 1, purchases: Purchases | None = None) -> Purchases:
+    """Put users and their events into an empty store, and return what is known about the orders, in `purchases` where given."""
     draw = random.Random(seed)
-    purchases = Purchases(users)
+    purchases = Purchases(users) if purchases is None else purchases
     with opened(url) as store:
         with _unhindered(store):
             _load(store, profiles.name, _PROFILE, _profiles(users), numbers=2)
@@ -153,6 +202,7 @@ def _calls(draw: random.Random, users: int, events: int, purchases: Purchases) -
     share = order_share(events / users)
     orders, views = [_order(draw) for _ in range(1000)], [_view(draw) for _ in range(1000)]
     contexts = [_context(draw) for _ in range(100)]
+    cents = [round(json.loads(order)["revenue"] * 100) for order in orders]
     begin, length = to_micros(NOW - HISTORY), span(HISTORY)
     for number in range(events):
         # Each in a stretch of time of its own, so that no two are at the same instant.
@@ -160,8 +210,9 @@ def _calls(draw: random.Random, users: int, events: int, purchases: Purchases) -
         at = begin + stretch * number + int(chance() * stretch)
         id = int(users * chance() ** _SKEW) * _PRIME % users + 1
         if chance() < share:
-            event, properties = ORDER, orders[int(chance() * 1000)]
-            purchases.ordered(id, at)
+            place = int(chance() * 1000)
+            event, properties = ORDER, orders[place]
+            purchases.ordered(id, at, cents[place])
         else:
             event, properties = OTHERS[int(chance() * len(OTHERS))], views[int(chance() * 1000)]
         source, context = ("web", "server")[number & 1], contexts[int(chance() * 100)]

@@ -20,20 +20,20 @@ from typing import Any, Final
 
 from benchmarks.machine import ROOT
 from benchmarks.report import Report, require, require_equal
-from benchmarks.shop import AUDIENCE, Shop
+from benchmarks.shop import Shop
 
 EVERYBODY: Final = "everybody"
 SAMPLE: Final = 1000
 """Of how many users the stand-in is asked what it holds."""
 
-_DEFINITIONS: Final = f"""\
+_DEFINITIONS: Final = """\
 audiences:
-  - name: {AUDIENCE.name}
-    key: {AUDIENCE.key}
-    query: {AUDIENCE.query}
+  - name: {name}
+    key: {key}
+    query: {query}
     every: 1 second
   - name: Everybody
-    key: {EVERYBODY}
+    key: {everybody}
     query: event('Never').count() = 0
     every: 1 day
 """
@@ -43,13 +43,18 @@ _STANDIN: Final = "from sync.standin import run; run('127.0.0.1', 0, ready=lambd
 
 def measure(report: Report, shop: Shop, url: str) -> None:
     with tempfile.TemporaryDirectory(prefix="personas-sync-") as folder, _standin() as standin:
-        Path(folder, "personas.yaml").write_text(_DEFINITIONS, encoding="utf-8")
+        Path(folder, "personas.yaml").write_text(_definitions(shop), encoding="utf-8")
         with report.timing("push: everybody, once").once():
             told = _pushed(Path(folder), {"SYNC_DATABASE_URL": url, "SYNC_MOESIF_URL": standin})
         peak = json.loads(Path(folder, "cost").read_text(encoding="utf-8"))["peak_bytes"]
         _require_all(shop, told, standin)
     report.facts["requests of the push"] = told["requests"]
     report.must("memory of the first push of everybody, most", peak / 2**20, unit="MB", most=200)
+
+
+def _definitions(shop: Shop) -> str:
+    asked = shop.asked.definition
+    return _DEFINITIONS.format(name=asked.name, key=asked.key, query=asked.query, everybody=EVERYBODY)
 
 
 def _pushed(folder: Path, settings: dict[str, str]) -> dict[str, Any]:

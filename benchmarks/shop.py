@@ -1,6 +1,6 @@
 """The store of a benchmark while it runs: time passes, users order, runs are made, and every run is held to what must come out.
 
-Knows the audience (who ordered within thirty days), and by `population.Purchases` who is in it at every instant.
+Knows the audience, and by `population.Purchases` who is in it at every instant.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import event, select, text
 
+from benchmarks.audiences import ORDERED, Asked
 from benchmarks.population import NOW, ORDER, Purchases
 from benchmarks.report import Timing, require, require_equal
 from sync.apply import apply
-from sync.audience import Definition, Every, Kind
 from sync.call import Call, CallType, Incoming
 from sync.compute import compute, compute_slot
 from sync.ingest import accept
@@ -27,14 +27,6 @@ from sync.store import Store, audiences
 from sync.store.audiences import Stored
 from sync.store.schema import memberships
 from sync.store.types import from_micros, to_micros
-
-AUDIENCE: Final = Definition(
-    kind=Kind.AUDIENCE,
-    key="ordered_last_30_days",
-    name="Ordered Last 30 Days",
-    query=f"event('{ORDER}').within(30 days).count() >= 1",
-    schedule=Every(timedelta(seconds=1)),
-)
 
 AT_A_TIME: Final = 1000
 """Calls that are taken in together."""
@@ -50,16 +42,17 @@ class Shop:
     store: Store
     purchases: Purchases
     users: int
+    asked: Asked = ORDERED
     now: datetime = NOW
     slots: Iterable[int] = field(default_factory=lambda: count(1))
     draw: random.Random = field(default_factory=lambda: random.Random(2))
 
     def define(self) -> None:
-        apply(self.store, [AUDIENCE], self.now)
+        apply(self.store, [self.asked.definition], self.now)
 
     def stored(self) -> Stored:
         with self.store.reading() as connection:
-            return audiences.by_key(connection, AUDIENCE.key)
+            return audiences.by_key(connection, self.asked.definition.key)
 
     def clock(self) -> datetime:
         return self.now
@@ -122,13 +115,13 @@ class Shop:
         """Let users order, one after the other, between now and an instant, and take their calls in."""
         begin, length = to_micros(self.now), (until - self.now) // _MICROSECOND
         instants = (from_micros(begin + length * place // len(profile_ids)) for place in range(1, len(profile_ids) + 1))
-        calls = [_order(id, at) for id, at in zip(profile_ids, instants, strict=True)]
+        calls = [_order(id, at, self.asked.order) for id, at in zip(profile_ids, instants, strict=True)]
         for begin in range(0, len(calls), AT_A_TIME):
             some = calls[begin : begin + AT_A_TIME]
             kept = accept(self.store, [Incoming(source="web", calls=tuple(some))], Mapping(), until, forward=False)
             require_equal("calls taken in", kept.accepted, len(some))
         for id, call in zip(profile_ids, calls, strict=True):
-            self.purchases.ordered(id, to_micros(call.timestamp))
+            self.purchases.ordered(id, to_micros(call.timestamp), round(self.asked.order * 100))
         return calls
 
     def settle(self) -> None:
@@ -142,7 +135,7 @@ class Shop:
     # ── what must come out ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def require_members(self) -> None:
-        """Hold the ledger to who ordered when, user by user."""
+        """Hold the ledger to what users did, one by one."""
         statement = select(memberships.c.profile_id).where(memberships.c.audience_id == self.stored().id, memberships.c.value == IN)
         with self.store.reading() as connection:
             found = list(connection.scalars(statement.order_by(memberships.c.profile_id)))
@@ -162,8 +155,8 @@ class Shop:
         return seen
 
 
-def _order(profile_id: int, at: datetime) -> Call:
-    properties = {"order_id": f"o{profile_id}", "revenue": 19.9, "currency": "EUR"}
+def _order(profile_id: int, at: datetime, revenue: float) -> Call:
+    properties = {"order_id": f"o{profile_id}", "revenue": revenue, "currency": "EUR"}
     user = f"user-{profile_id}"
     made = {"message_id": f"later-{next(_numbers)}", "event": ORDER, "timestamp": at, "received_at": at}
     return Call(type=CallType.TRACK, user_id=user, properties=properties, **made)  # type: ignore[arg-type]

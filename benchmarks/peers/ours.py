@@ -21,13 +21,13 @@ from typing import Any, Final, LiteralString
 import psycopg
 from sqlalchemy import text
 
+from benchmarks.audiences import ORDERED
 from benchmarks.machine import ROOT
 from benchmarks.peers.processors import Server, forget_peak, of_process, peak_of
 from benchmarks.peers.standin import StandIn
 from benchmarks.peers.tool import PATIENCE, Cost, Setting
 from benchmarks.peers.world import World
 from benchmarks.report import require
-from benchmarks.shop import AUDIENCE
 from sync.app import system_clock
 from sync.store.types import from_micros, to_micros
 
@@ -42,9 +42,9 @@ AFTERWARDS: Final = 0.2
 
 _DEFINITIONS: Final = f"""\
 audiences:
-  - name: {AUDIENCE.name}
-    key: {AUDIENCE.key}
-    query: {AUDIENCE.query}
+  - name: {ORDERED.definition.name}
+    key: {ORDERED.definition.key}
+    query: {ORDERED.definition.query}
     every: 1 second
     guard: off
     enabled: {{enabled}}
@@ -76,7 +76,7 @@ class Ours:
         self.end()
         with self._world.store.writing() as connection:
             connection.execute(text(f"TRUNCATE {', '.join(_TABLES)} CASCADE"))
-        self._setting, self._standin = setting, StandIn(AUDIENCE.key)
+        self._setting, self._standin = setting, StandIn(ORDERED.definition.key)
         self._standin.behave(latency=setting.latency)
         self._define(enabled=False)
         self._launch()

@@ -21,13 +21,13 @@ from typing import Final, Protocol
 
 from sqlalchemy import text
 
+from benchmarks.audiences import ORDERED
 from benchmarks.databases import programs
 from benchmarks.machine import ROOT
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.processors import Server
 from benchmarks.peers.standin import StandIn
 from benchmarks.peers.world import World
-from benchmarks.shop import AUDIENCE
 
 _HERE: Final = Path(__file__).parent
 
@@ -128,7 +128,7 @@ class Scheduled:
         with self._world.store.writing() as connection:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {self.name} CASCADE"))
             connection.execute(text(f"CREATE SCHEMA {self.name}"))
-        self._setting, self._standin = setting, StandIn(AUDIENCE.key)
+        self._setting, self._standin = setting, StandIn(ORDERED.definition.key)
         self._standin.behave(latency=setting.latency)
         return self._standin
 

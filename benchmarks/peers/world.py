@@ -137,7 +137,7 @@ def _purchases(store: Store, users: int) -> Purchases:
     purchases = Purchases(users)
     with store.reading() as connection:
         for id, micros in connection.execute(text(_ORDERED)):
-            purchases.ordered(id, micros)
+            purchases.ordered(id, micros, cents=0)
     return purchases
 
 

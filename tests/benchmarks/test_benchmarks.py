@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import timedelta
 
 import pytest
 
-from benchmarks import population, traffic
+from benchmarks import audiences, population, traffic
 from benchmarks.__main__ import main
 from benchmarks.report import Timing, Wrong, require_equal
+from sync.store.types import to_micros
+from tests.make import after
 
 SMALL = ["--profiles", "200", "--events", "2000", "--idle", "5", "--looks", "5", "--changed", "10", "20"]
 
@@ -22,11 +25,13 @@ def test_list_names_every_benchmark(capsys) -> None:
     }
 
 
-def test_compute_measures_and_checks_every_part(database_kind, capsys, tmp_path) -> None:
-    code = main(["run", "compute", "--database", database_kind, "--smaller", "--json", *SMALL])
+@pytest.mark.parametrize("name", audiences.AUDIENCES)
+def test_compute_measures_and_checks_every_part_of_each_audience(database_kind, name: str, capsys) -> None:
+    code = main(["run", "compute", "--database", database_kind, "--audience", name, "--smaller", "--json", *SMALL])
 
     told = json.loads(capsys.readouterr().out)
     assert code == 0
+    assert told["facts"]["audience"] == audiences.AUDIENCES[name].definition.query
     assert {"benchmark", "database", "command", "date", "machine", "versions", "sizes"} <= told.keys()
     assert {"cores", "memory_gib", "cpu"} <= told["machine"].keys()
     assert {"python", "sqlalchemy", "personas-sync", "commit", database_kind} <= told["versions"].keys()
@@ -106,6 +111,18 @@ def test_the_start_of_the_command_is_measured(capsys) -> None:
         "personas-sync --help",
         "personas-sync sync --help",
     }
+
+
+def test_who_spent_enough_is_known_at_every_instant_and_when_they_leave() -> None:
+    spending = population.Spending(3, timedelta(days=60), 8000)
+    for id, day, cents in ((1, 0, 5000), (2, 1, 8000), (1, 2, 3000), (3, 3, 7999), (2, 30, 1)):
+        spending.ordered(id, to_micros(after(days=day)), cents)
+
+    assert [spending.members(after(days=day)) for day in (0, 1, 2, 30)] == [[], [2], [1, 2], [1, 2]]
+    assert (spending.others(after(days=30)), spending.is_member(3, after(days=30))) == ([3], False)
+    # The first at the end of the window is not in it any more: user 1 leaves with 50.00, user 2 with 80.00.
+    assert [spending.leaving(after(days=30)).after(after(days=30), number) for number in (0, 1)] == [after(days=30), after(days=60)]
+    assert [spending.members(after(days=day)) for day in (60, 61)] == [[2], []]
 
 
 def test_a_wrong_answer_ends_a_benchmark_without_a_figure(capsys, monkeypatch) -> None:
