@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from sync.call import Call, CallType
 from sync.delivery import Lane
 from sync.json_value import Json
+
+# Named once, since that takes its time and is done for every call.
+_ACTIONS, _USERS = Lane.ACTIONS, Lane.USERS
 
 MOESIF: Final = "Moesif API Analytics"
 """The destination's name in `integrations`, as Segment's catalog spells it."""
@@ -64,8 +67,7 @@ class Body:
     document: dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     """A body whose document is not written yet, since most who ask want to know only whom it is about."""
 
     lane: Lane
@@ -98,7 +100,7 @@ def bodies(call: Call, mapping: Mapping) -> tuple[Body, ...]:
 
 def addressed(call: Call, mapping: Mapping) -> tuple[tuple[Lane, str], ...]:
     """Return the lane and subject of each of the bodies, without writing them."""
-    return tuple((draft.lane, draft.subject) for draft in _drafts(call, mapping))
+    return tuple([(draft.lane, draft.subject) for draft in _drafts(call, mapping)])
 
 
 def transaction_id(message_id: str) -> str:
@@ -106,23 +108,12 @@ def transaction_id(message_id: str) -> str:
     return str(uuid.uuid5(_TRANSACTIONS, message_id))
 
 
-def _drafts(call: Call, mapping: Mapping) -> Iterator[_Draft]:
-    match call.type:
-        case CallType.IDENTIFY:
-            yield from _identify(call)
-        case CallType.TRACK:
-            yield from _track(call, mapping)
-        case CallType.GROUP:
-            yield from _group(call)
-        case CallType.PAGE | CallType.SCREEN if mapping.forward_pages:
-            yield from _action(call, mapping, lambda: _view(call))
-        case CallType.ALIAS if mapping.forward_anonymous:
-            yield from _alias(call)
+def _drafts(call: Call, mapping: Mapping) -> Sequence[_Draft]:
+    return _DRAFTS[call.type](call, mapping)
 
 
-def _identify(call: Call) -> Iterator[_Draft]:
-    if call.user_id:
-        yield _user(call.user_id, lambda: _who(call))
+def _identify(call: Call, _mapping: Mapping) -> Sequence[_Draft]:
+    return (_user(call.user_id, lambda: _who(call)),) if call.user_id else ()
 
 
 def _who(call: Call) -> dict[str, Json]:
@@ -136,25 +127,25 @@ def _who(call: Call) -> dict[str, Json]:
     }
 
 
-def _track(call: Call, mapping: Mapping) -> Iterator[_Draft]:
+def _track(call: Call, mapping: Mapping) -> Sequence[_Draft]:
     event = call.event
     if not event:
-        return
-    yield from _action(call, mapping, lambda: (event, _with_real_membership(call)))
+        return ()
+    action = _action(call, mapping, lambda: (event, _with_real_membership(call)))
     key = _audience_key(call)
     value = None if key is None else _with_real_membership(call).get(key)
-    if key is not None and call.user_id and isinstance(value, bool):
-        # "Audience Entered" alone would leave the profile without the flag that Moesif's cohorts filter on.
-        yield _user(call.user_id, lambda: {"modified_time": _iso(call.timestamp), "metadata": {key: value}})
+    if key is None or not call.user_id or not isinstance(value, bool):
+        return action
+    # "Audience Entered" alone would leave the profile without the flag that Moesif's cohorts filter on.
+    return (*action, _user(call.user_id, lambda: {"modified_time": _iso(call.timestamp), "metadata": {key: value}}))
 
 
-def _group(call: Call) -> Iterator[_Draft]:
+def _group(call: Call, _mapping: Mapping) -> Sequence[_Draft]:
     group_id = call.group_id
     if not group_id:
-        return
-    yield _Draft(Lane.COMPANIES, group_id, lambda: _company(call))
-    if call.user_id:
-        yield _user(call.user_id, lambda: {"company_id": group_id})
+        return ()
+    company = _Draft(Lane.COMPANIES, group_id, lambda: _company(call))
+    return (company, _user(call.user_id, lambda: {"company_id": group_id})) if call.user_id else (company,)
 
 
 def _company(call: Call) -> dict[str, Json]:
@@ -166,6 +157,10 @@ def _company(call: Call) -> dict[str, Json]:
     }
 
 
+def _viewing(call: Call, mapping: Mapping) -> Sequence[_Draft]:
+    return _action(call, mapping, lambda: _view(call)) if mapping.forward_pages else ()
+
+
 def _view(call: Call) -> tuple[str, dict[str, Json]]:
     what, stored_name = ("Page", "page_name") if call.type is CallType.PAGE else ("Screen", "screen_name")
     properties = dict(call.properties)
@@ -175,26 +170,38 @@ def _view(call: Call) -> tuple[str, dict[str, Json]]:
     return f"Viewed {what}", properties
 
 
-def _alias(call: Call) -> Iterator[_Draft]:
+def _alias(call: Call, mapping: Mapping) -> Sequence[_Draft]:
     """Join an anonymous id to a user.
 
     The call does not say whether `previousId` was anonymous. It was if it is the call's `anonymousId`, and it is taken to be
     if it is a UUID, as every SDK's anonymous ids are.
     """
     previous_id = call.previous_id
-    if call.user_id and previous_id and (previous_id == call.anonymous_id or _is_uuid(previous_id)):
-        yield _user(call.user_id, lambda: {"anonymous_id": previous_id})
+    if mapping.forward_anonymous and call.user_id and previous_id and (previous_id == call.anonymous_id or _is_uuid(previous_id)):
+        return (_user(call.user_id, lambda: {"anonymous_id": previous_id}),)
+    return ()
+
+
+_DRAFTS: Final[dict[CallType, Callable[[Call, Mapping], Sequence[_Draft]]]] = {
+    CallType.IDENTIFY: _identify,
+    CallType.TRACK: _track,
+    CallType.GROUP: _group,
+    CallType.PAGE: _viewing,
+    CallType.SCREEN: _viewing,
+    CallType.ALIAS: _alias,
+}
 
 
 def _user(user_id: str, write: Callable[[], dict[str, Json]]) -> _Draft:
-    return _Draft(Lane.USERS, user_id, lambda: {"user_id": user_id, **write()})
+    return _Draft(_USERS, user_id, lambda: {"user_id": user_id, **write()})
 
 
-def _action(call: Call, mapping: Mapping, write: Callable[[], tuple[str, dict[str, Json]]]) -> Iterator[_Draft]:
-    """Yield the action, of which name and metadata are written when asked for; nothing for somebody unknown."""
+def _action(call: Call, mapping: Mapping, write: Callable[[], tuple[str, dict[str, Json]]]) -> Sequence[_Draft]:
+    """Return the action, of which name and metadata are written when asked for; nothing for somebody unknown."""
     anonymous_id = call.anonymous_id if mapping.forward_anonymous and not call.user_id else None
-    if call.user_id or anonymous_id:
-        yield _Draft(Lane.ACTIONS, call.user_id or "", lambda: _done(call, mapping, anonymous_id, *write()))
+    if not call.user_id and not anonymous_id:
+        return ()
+    return (_Draft(_ACTIONS, call.user_id or "", lambda: _done(call, mapping, anonymous_id, *write())),)
 
 
 def _done(call: Call, mapping: Mapping, anonymous_id: str | None, name: str, metadata: dict[str, Json]) -> dict[str, Json]:
@@ -229,7 +236,7 @@ def _under_moesifs_names(traits: dict[str, Json]) -> dict[str, Json]:
 def _audience_key(call: Call) -> str | None:
     """Return the key of the audience or journey step that Segment sent this call about, if it did."""
     personas = call.context.get("personas")
-    if _inside(personas, "computation_class") not in ("audience", "journey_step"):
+    if personas is None or _inside(personas, "computation_class") not in ("audience", "journey_step"):
         return None
     return _text(_inside(personas, "computation_key"))
 

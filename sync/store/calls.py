@@ -183,7 +183,8 @@ def _insert(connection: Connection, placed: Sequence[tuple[str, Call, int]], owe
     def rows() -> Iterator[_Row]:
         for id, (source, call, profile_id) in zip(ids, placed, strict=True):
             row = _row(id, source, call, profile_id, arrival)
-            owing.extend((id, lane, subject) for lane, subject in owed(call))
+            for lane, subject in owed(call):
+                owing.append((id, lane, subject))
             found.extend(dates.of_call(call, profile_id, row.properties, row.context))
             yield row
 

@@ -39,14 +39,17 @@ def of_traits(profile_id: int, traits: Mapping[str, Json]) -> Iterator[Found]:
     return ((TRAIT, "", key, at, profile_id) for key, at in dates_below(traits))
 
 
-def of_call(call: Call, profile_id: int, properties: str, context: str) -> Iterator[Found]:
-    """Yield the rows for the dates in a call, of which two documents are given as text too; none where it is no event."""
-    if call.event is None:
-        return
-    for place, document, text in ((PROPERTY, call.properties, properties), (CONTEXT, call.context, context)):
-        if may_hold_dates(text):
-            for key, at in dates_below(document):
-                yield place, call.event, key, at, profile_id
+def of_call(call: Call, profile_id: int, properties: str, context: str) -> list[Found]:
+    """Return the rows for the dates in a call, of which two documents are given as text too; none where it is no event."""
+    found: list[Found] = []
+    event = call.event
+    if event is None:
+        return found
+    if may_hold_dates(properties):
+        found += [(PROPERTY, event, key, at, profile_id) for key, at in dates_below(call.properties)]
+    if may_hold_dates(context):
+        found += [(CONTEXT, event, key, at, profile_id) for key, at in dates_below(call.context)]
+    return found
 
 
 def add(connection: Connection, found: Iterable[Found]) -> None:

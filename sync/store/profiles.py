@@ -22,6 +22,9 @@ from sync.store.types import to_micros, to_text
 
 ANONYMOUS_ID: Final = "anonymous_id"
 
+# Named once, since that takes its time and is done for every call.
+_IDENTIFY: Final = CallType.IDENTIFY
+
 IN_ONE_STATEMENT: Final = 500
 """How many values a statement lists: far below SQLite's limit, and enough that the round trip does not count."""
 
@@ -52,16 +55,17 @@ class People:
 
     def place(self, call: Call) -> Profile:
         """Return whose call it is, after taking in whatever it says about them."""
-        anonymous = call.previous_id if call.type is CallType.ALIAS and call.previous_id else call.anonymous_id
+        # Only an alias call has a previous one.
+        anonymous = call.previous_id or call.anonymous_id
         profile = self._user(call.user_id, anonymous) if call.user_id else self._anonymous(anonymous or "")
-        if call.type is CallType.IDENTIFY:
+        if call.type is _IDENTIFY:
             profile.learn(call.properties, to_micros(call.timestamp))
         return profile
 
     def id(self, profile: Profile) -> int:
         """Return the id of a profile, or of the one into which it was merged since its call was placed."""
-        _, winner = self._merged.get(id(profile), (profile, profile))
-        return _id(winner)
+        merged = self._merged.get(id(profile))
+        return _id(merged[1] if merged else profile)
 
     def write(self, connection: Connection, now: datetime, arrival: int) -> None:
         """Write new, changed and merged profiles, as of an arrival."""
@@ -72,11 +76,13 @@ class People:
 
     def _may_teach(self, call: Call) -> bool:
         """Return whether a call may change somebody's traits: by saying them, or by telling which user a visitor is."""
-        if call.type is CallType.IDENTIFY:
+        if call.type is _IDENTIFY:
             return True
-        return bool(call.user_id) and any(self._may_be_visitors(id) for id in _visitors(call))
+        return bool(call.user_id) and (self._may_be_visitors(call.anonymous_id) or self._may_be_visitors(call.previous_id))
 
-    def _may_be_visitors(self, anonymous_id: str) -> bool:
+    def _may_be_visitors(self, anonymous_id: str | None) -> bool:
+        if not anonymous_id:
+            return False
         # One that is not known yet may become a visitor's by an earlier call of the batch; a user's stays that user's.
         owner = self._by_anonymous.get(anonymous_id)
         return owner is None or owner.user_id is None
