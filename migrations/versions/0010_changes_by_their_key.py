@@ -1,7 +1,7 @@
 """The history has one index beside its key, and its key is what it is about: two indexes cost half of what it takes to record.
 
 Stop whoever computes, purges or forgets before (`serve`, `serve --only worker`, `sync`, `compute`, `purge`, `forget`): the previous
-release asks for what is no longer there. On SQLite the table is written anew, and so it is on either database where this is taken back.
+release asks for what is no longer there. On SQLite the table is written anew, and on either database where this is taken back.
 """
 
 from __future__ import annotations
