@@ -60,8 +60,6 @@ def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     """Measure each size, one after the other."""
     # As every process of the program does.
     collect_seldom()
-    # Unmeasured: a service has long written its statements, and of the backlogs only the first would pay for that.
-    _drained(Report(sizes={}), next(urls), WARMING_UP, arguments)
     report = Report(sizes={f"backlog {number}": users for number, users in enumerate(arguments.backlogs, 1)})
     rates = [_drained(report, next(urls), users, arguments) for users in arguments.backlogs]
     if len(rates) > 1:
@@ -76,13 +74,13 @@ def _drained(report: Report, url: str, users: int, arguments: argparse.Namespace
     """Measure one backlog, and return the users a second."""
     ours, loop = report.timing(f"{users:,} users: delivered", users), report.timing(f"{users:,} users: the loop", users)
     with opened(url) as store, sink.running(arguments.latency) as destination:
-        made = _owing(store, users)
+        made = _owing(store, destination, users, arguments)
         before = _peak()
         with ours.once():
             drain = _drain(store, destination, arguments.connections, arguments.batch)
         grown = _peak() - before
         _require_all(store, made, drain, destination, users)
-        bodies = _bodies(store, arguments.batch)
+        bodies = _bodies(store, arguments.batch, after=WARMING_UP)
         with loop.once():
             _post(destination, bodies, arguments.connections)
         require_equal("users that the loop told", destination.told()["users"], users)
@@ -106,8 +104,13 @@ def _first_push(report: Report, url: str, users: int, batch: int) -> None:
     report.must(f"{users:,} users: first push ÷ the script", ours.median / script.median, most=1.5)
 
 
-def _owing(store: Store, users: int) -> Run:
-    _people(store, users)
+def _owing(store: Store, destination: Sink, users: int, arguments: argparse.Namespace) -> Run:
+    """Make a backlog behind a small one that has been drained: a service has long written its statements for its store."""
+    _people(store, WARMING_UP)
+    _run(store)
+    _drain(store, destination, arguments.connections, arguments.batch)
+    destination.forget()
+    fill_profiles(store, users, after=WARMING_UP)
     return _run(store)
 
 
@@ -139,16 +142,17 @@ def _require_all(store: Store, made: Run, drain: Drain, destination: Sink, users
     told = destination.told()
     require_equal("rows and users that the sink got", (told["rows"], told["users"]), (users, users))
     require_equal("requests", drain.requests, told["requests"])
-    require_equal("what the sink got of one user", destination.user(f"user-{users}"), {EVERYBODY.key: True})
     with store.reading() as connection:
+        last = connection.scalars(select(profiles.c.user_id).order_by(profiles.c.id.desc()).limit(1)).one()
         now = runs.by_id(connection, made.id)
+    require_equal("what the sink got of one user", destination.user(last or ""), {EVERYBODY.key: True})
     require_equal("accepted, held and balanced", (now.accepted, now.held, now.balanced), (users, 0, True))
     destination.forget()
 
 
-def _bodies(store: Store, batch: int) -> list[bytes]:
+def _bodies(store: Store, batch: int, after: int = 0) -> list[bytes]:
     with store.reading() as connection:
-        ids = list(connection.scalars(select(profiles.c.user_id).order_by(profiles.c.id)))
+        ids = list(connection.scalars(select(profiles.c.user_id).where(profiles.c.id > after).order_by(profiles.c.id)))
     portions = (ids[start : start + batch] for start in range(0, len(ids), batch))
     return [json.dumps([_told(id) for id in portion]).encode() for portion in portions]
 

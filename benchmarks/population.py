@@ -164,10 +164,10 @@ def fill(url: str, users: int, events: int, seed: int = 1, purchases: Purchases 
     return purchases
 
 
-def fill_profiles(store: Store, users: int) -> None:
-    """Put users about whom no call is kept into an empty store."""
+def fill_profiles(store: Store, users: int, after: int = 0) -> None:
+    """Put users about whom no call is kept into a store that has this many already."""
     with _unhindered(store):
-        _load(store, profiles.name, _PROFILE, _profiles(users), numbers=2)
+        _load(store, profiles.name, _PROFILE, _profiles(users, after), numbers=2)
     refreshed(store)
 
 
@@ -188,10 +188,10 @@ def _share_in(orders_per_user: float) -> float:
     return sum(1 - exp(-in_window * density) for density in densities) / parts
 
 
-def _profiles(users: int) -> Iterator[tuple[Any, ...]]:
+def _profiles(users: int, after: int = 0) -> Iterator[tuple[Any, ...]]:
     created = to_micros(NOW - HISTORY)
     plans = ("free", "free", "free", "basic", "pro")
-    for id in range(1, users + 1):
+    for id in range(after + 1, after + users + 1):
         traits = f'{{"email":"user-{id}@example.com","plan":"{plans[id % 5]}","age":{18 + id % 60}}}'
         traits_at = f'{{"age":{created},"email":{created},"plan":{created}}}'
         yield id, f"user-{id}", traits, traits_at, created

@@ -28,6 +28,7 @@ from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -347,13 +348,24 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._latest: tuple[str, HTTPConnectionPool] | None = None
+        """Where it leads, and the one pool that is kept open; to find it by all that it could depend on costs a tenth of all."""
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        # Typed as any pool there may be; without a proxy it is always one of these.
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        assert isinstance(pool, HTTPConnectionPool)
-        pool.ConnectionCls = _NotedTLS if pool.scheme == "https" else _Noted
-        return pool
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        parts = urlsplit(str(request.url))
+        where = f"{parts.scheme}://{parts.netloc}"
+        latest = self._latest
+        if latest is None or latest[0] != where:
+            # Typed as any pool there may be; without a proxy it is always one of these.
+            pool: Any = super().get_connection_with_tls_context(request, *args, **kwargs)
+            assert isinstance(pool, HTTPConnectionPool)
+            pool.ConnectionCls = _NotedTLS if pool.scheme == "https" else _Noted
+            latest = self._latest = where, pool
+        return latest[1]
+
+    def close(self) -> None:
+        self._latest = None
+        super().close()
 
 
 def _body(response: requests.Response) -> bytes:

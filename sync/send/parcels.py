@@ -52,7 +52,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @classmethod
     def of(cls, subject: str, *parts: Part) -> Parcel:
         document = parts[0].document
-        for part in parts[1:]:
+        # Mostly there is one, and these are made by the million.
+        for part in parts[1:] if len(parts) > 1 else ():
             # Never in place: what several users are told is the same object.
             document = merge(document, part.document)
         return cls(subject=subject, parts=parts, document=document)
@@ -234,7 +235,8 @@ def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:
 def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
     grouped: dict[str, tuple[Part, ...]] = {}
     for subject, part in parts:
-        grouped[subject] = (*grouped.get(subject, ()), part)
+        others = grouped.get(subject)
+        grouped[subject] = (part,) if others is None else (*others, part)
     return [Parcel.of(subject, *some) for subject, some in grouped.items()]
 
 

@@ -100,18 +100,23 @@ def locked(connection: Connection, id: int) -> Stored:
     return _stored(connection.execute(_LOCKED, {"id": id}).one())
 
 
+_EACH: Final = select(audiences.c.id).order_by(audiences.c.id)
+_HELD: Final = Prepared(_EACH.with_for_update(key_share=True))
+_RUNS_HELD_OFF: Final = Prepared(_EACH.with_for_update(key_share=True, read=True))
+
+
 def hold(connection: Connection) -> None:
     """Let no run record anything until the transaction ends; for whoever writes down answers.
 
     A run writes its counts and then the rows that it answers for; an answer, the rows and then the counts. At once, the two would
     wait for each other, or one would count what the other has just settled.
     """
-    connection.execute(select(audiences.c.id).order_by(audiences.c.id).with_for_update(key_share=True)).all()
+    _HELD.rows(connection)
 
 
 def hold_off_runs(connection: Connection) -> None:
     """Let no run record anything until the transaction ends, while answers may be written down: for whoever claims."""
-    connection.execute(select(audiences.c.id).order_by(audiences.c.id).with_for_update(key_share=True, read=True)).all()
+    _RUNS_HELD_OFF.rows(connection)
 
 
 def add(connection: Connection, definition: Definition, now: datetime) -> None:

@@ -78,7 +78,7 @@ def _due(connection: Connection, wanted: Wanted, *, after: int) -> tuple[list[in
     told = {"after": after, "most": wanted.limit}
     for audience_id, state in _owing(connection, after):
         statement = _next(State(state), wanted.shares, connection.dialect.name)
-        found[state].update(row[0] for row in statement.execute(connection, audience=audience_id, **told).all())
+        found[state].update([profile_id for (profile_id,) in statement.rows(connection, audience=audience_id, **told)])
     return sorted(found[State.UNKNOWN.value]), sorted(found[State.OWED.value])
 
 
@@ -121,28 +121,26 @@ def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | Non
     It is taken by a right of which this lease is one. A claim is of a portion of the profiles: of those that will likely be in one
     request, since what is settled together is cheapest.
     """
-    alike: dict[tuple[int, int, str], list[tuple[int, str]]] = {}
-    for place, audience_id, profile_id, value, user_id in _owed(connection, profile_ids):
-        alike.setdefault((place // portion, audience_id, value), []).append((profile_id, user_id))
-    told = [Same(audience_id, value, [id for id, _ in theirs]) for (_, audience_id, value), theirs in alike.items()]
+    alike = sorted(_owed(connection, profile_ids, portion).items())
+    told = [Same(audience_id, value, [id for id, _ in theirs]) for (_, audience_id, value), theirs in alike]
     made = ledger_claims.make(connection, told, lease)
     keys = {row.id: (row.key, row.kind) for row in _KEYS.execute(connection)}
     return [
         Update(claim=id, audience_id=of, profile_id=profile_id, user_id=user_id, key=keys[of][0], kind=keys[of][1], value=value)
-        for id, ((_, of, value), theirs) in zip(made, alike.items(), strict=True)
+        for id, ((_, of, value), theirs) in zip(made, alike, strict=True)
         for profile_id, user_id in theirs
     ]
 
 
-def _owed(connection: Connection, profile_ids: Sequence[int]) -> list[tuple[int, int, int, str, str]]:
-    """Return (place among the profiles, audience, profile, value, user id) of what is owed about some profiles, in order."""
-    places, listed = {id: number for number, id in enumerate(profile_ids)}, values(profile_ids)
-    found: list[tuple[int, int, int, str, str]] = []
-    for audience_id in sorted({id for id, _ in _owing(connection, min(profile_ids, default=0) - 1)}):
+def _owed(connection: Connection, profile_ids: Sequence[int], portion: int) -> Mapping[tuple[int, int, str], list[tuple[int, str]]]:
+    """Return (profile, user id) of those of the profiles that are owed the same, by (number of the portion, audience, value)."""
+    portions, listed = {id: number // portion for number, id in enumerate(profile_ids)}, values(profile_ids)
+    alike: dict[tuple[int, int, str], list[tuple[int, str]]] = {}
+    for audience_id in {id for id, _ in _owing(connection, min(profile_ids, default=0) - 1)}:
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
-        rows: Iterable[Any] = _OWED_TO.execute(connection, audience=audience_id, **{IDS: listed}).all()
-        found += [(places[profile_id], audience_id, profile_id, value, user_id) for profile_id, value, user_id in rows]
-    return sorted(found)
+        for profile_id, value, user_id in sorted(_OWED_TO.rows(connection, audience=audience_id, **{IDS: listed})):
+            alike.setdefault((portions[profile_id], audience_id, value), []).append((profile_id, user_id))
+    return alike
 
 
 def settle_accepted(connection: Connection, updates: Sequence[Update], now: datetime) -> None:

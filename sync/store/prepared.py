@@ -58,6 +58,14 @@ class Prepared:
             written = self._written[connection.dialect.name] = _write(self.statement, connection.dialect, self.before)
         return connection.exec_driver_sql(written.sql, written.values(told))
 
+    def rows(self, connection: Connection, **told: Any) -> list[Any]:
+        """Execute it and return all rows as the driver has them, tuples: to make each a row of SQLAlchemy's costs as much again."""
+        result = self.execute(connection, **told)
+        assert result.cursor is not None, "it gives rows"
+        found: list[Any] = list(result.cursor.fetchall())
+        result.close()
+        return found
+
 
 def _write(statement: ClauseElement, dialect: Dialect, before: str) -> _Written:
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})

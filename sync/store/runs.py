@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, Select, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, ScalarSelect, Select, func, insert, select, update
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
+from sync.store.listed import one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, runs
 from sync.store.types import Instant
@@ -42,6 +43,25 @@ _OPENED: Final = Prepared(
 _FOUND: Final = ("members", "entered", "exited", "changed", "owed")
 _COUNTED: Final = Prepared(
     update(runs).where(runs.c.id == told("run", BigInteger())).values({name: told(f"its_{name}", Integer()) for name in _FOUND})
+)
+# And for every few requests.
+_SETTLED: Final = Prepared(
+    update(runs)
+    .where(runs.c.id == told("run", BigInteger()))
+    .values(
+        accepted=runs.c.accepted + told("more_accepted", Integer()),
+        rejected=runs.c.rejected + told("more_rejected", Integer()),
+        outcome=Outcome.DELIVERING.value,
+        ended_at=None,
+        unknown=0,
+        held=0,
+    )
+)
+# The columns decide, and the ledger is counted only then: doing so for every batch would cost as much as is owed.
+_FINISHED: Final = Prepared(
+    select(runs.c.id).where(
+        one_of(runs.c.id, "runs"), runs.c.outcome == Outcome.DELIVERING.value, runs.c.owed == runs.c.accepted + runs.c.rejected
+    )
 )
 
 
@@ -80,34 +100,28 @@ def count_settled(connection: Connection, accepted: Mapping[int, int], rejected:
     A run that ended while something was held goes on: what it held is being delivered after all.
     """
     for run_id in sorted({*accepted, *rejected}):
-        more = {"accepted": runs.c.accepted + accepted.get(run_id, 0), "rejected": runs.c.rejected + rejected.get(run_id, 0)}
-        again = {"outcome": Outcome.DELIVERING.value, "ended_at": None, "unknown": 0, "held": 0}
-        connection.execute(update(runs).where(runs.c.id == run_id).values(**more, **again))
+        _SETTLED.execute(connection, run=run_id, more_accepted=accepted.get(run_id, 0), more_rejected=rejected.get(run_id, 0))
     close_if_settled(connection, sorted({*accepted, *rejected}), now)
 
 
 def close_if_settled(connection: Connection, run_ids: Sequence[int], now: datetime) -> None:
     """End those of the runs that have nothing left to tell."""
-    # The columns decide, and the ledger is counted only then: doing so for every batch would cost as much as is owed.
-    finished = select(runs.c.id).where(
-        runs.c.id.in_(run_ids), runs.c.outcome == Outcome.DELIVERING.value, runs.c.owed == runs.c.accepted + runs.c.rejected
-    )
-    for run_id in connection.scalars(finished).all():
-        close(connection, by_id(connection, run_id), now)
+    for (run_id,) in _FINISHED.rows(connection, runs=values(run_ids)):
+        close(connection, run_id, now)
 
 
-def close(connection: Connection, run: Run, now: datetime) -> Run:
+def close(connection: Connection, run_id: int, now: datetime) -> Run:
     """End a run: count in the ledger what it still answers for, and hold its counts to that."""
     # Nothing may be settled between counting what is left and writing it down.
-    connection.execute(select(audiences.c.id).where(audiences.c.key == run.audience).with_for_update(key_share=True))
-    as_written, left = _run(connection.execute(_runs().where(runs.c.id == run.id)).one()), _left(connection, run.id)
-    held = left.get(State.OWED, 0)
-    counted = replace(as_written, unknown=left.get(State.UNKNOWN, 0), held=held)
-    write_counts(connection, run.id, unknown=counted.unknown, held=counted.held)
+    connection.execute(select(audiences.c.id).where(audiences.c.id == _audience_of(run_id)).with_for_update(key_share=True))
+    as_written, left = _run(connection.execute(_runs().where(runs.c.id == run_id)).one()), _left(connection, run_id)
+    counted = replace(as_written, unknown=left.get(State.UNKNOWN, 0), held=left.get(State.OWED, 0))
     whole = counted.accepted == counted.owed and counted.rejected == 0
     outcome = (Outcome.DONE if whole else Outcome.INCOMPLETE) if counted.balanced else Outcome.UNBALANCED
-    end(connection, run.id, outcome, now)
-    return by_id(connection, run.id)
+    ended = replace(counted, outcome=outcome, ended_at=now, error=None)
+    counts = {"unknown": ended.unknown, "held": ended.held}
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**counts, outcome=outcome.value, ended_at=now, error=None))
+    return ended
 
 
 def last(connection: Connection, audience_id: int) -> int | None:
@@ -122,7 +136,7 @@ def supersede(connection: Connection, audience_id: int, run_id: int, now: dateti
         runs.c.audience_id == audience_id, runs.c.id < run_id, runs.c.outcome == Outcome.DELIVERING.value
     )
     for id in connection.scalars(earlier).all():
-        close(connection, by_id(connection, id), now)
+        close(connection, id, now)
     m = memberships.c
     theirs = update(memberships).where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED)
     connection.execute(theirs.values(run_id=run_id))
@@ -144,7 +158,7 @@ def relieve(connection: Connection, counts: Mapping[int, int], now: datetime) ->
         run = by_id(connection, run_id)
         if run.outcome is not Outcome.DELIVERING:
             # It had ended with these held; its counts are to be true again.
-            close(connection, run, now)
+            close(connection, run_id, now)
     if counts:
         close_if_settled(connection, sorted(counts), now)
 
@@ -198,14 +212,17 @@ def _counted(connection: Connection, run: Run) -> Run:
 
 
 def _left(connection: Connection, run_id: int) -> dict[str, int]:
-    audience_id = select(runs.c.audience_id).where(runs.c.id == run_id).scalar_subquery()
     m = memberships.c
     statement = (
         select(m.state, func.count())
-        .where(m.audience_id == audience_id, m.state.in_(_LEFT_OVER), UNSETTLED, m.run_id == run_id, m.value.is_not(None))
+        .where(m.audience_id == _audience_of(run_id), m.state.in_(_LEFT_OVER), UNSETTLED, m.run_id == run_id, m.value.is_not(None))
         .group_by(m.state)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def _audience_of(run_id: int) -> ScalarSelect[int]:
+    return select(runs.c.audience_id).where(runs.c.id == run_id).scalar_subquery()
 
 
 def _runs() -> Select[Any]:

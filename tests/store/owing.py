@@ -64,7 +64,7 @@ def said(updates: list[debts.Update]) -> dict[str, Json]:
 
 def close(store: Store, run: Run) -> Run:
     with store.writing() as connection:
-        return runs.close(connection, runs.by_id(connection, run.id), after(minutes=1))
+        return runs.close(connection, run.id, after(minutes=1))
 
 
 def state(store: Store, user: str = "ann", key: str = "buyers") -> str:

@@ -146,7 +146,7 @@ class Machine(RuleBasedStateMachine):
         with self.store.writing() as connection:
             for run in runs.recent(connection, key, 1):
                 if run.outcome is RunOutcome.DELIVERING:
-                    runs.close(connection, run, self.now)
+                    runs.close(connection, run.id, self.now)
 
     @rule()
     def all_goes_well(self) -> None:
