@@ -29,7 +29,7 @@ from tests.faults.kills import kill_while_spooling, restart_often
 from tests.faults.outages import outlast
 from tests.faults.places import File, Place, emptied, postgresql
 from tests.faults.soak import is_flat, soak
-from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, upgrade_under_traffic
+from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, there_and_back_under_traffic, upgrade_under_traffic
 from tests.faults.workers import kill_workers, stop_workers
 
 AT_A_TIME: Final = 50
@@ -69,7 +69,9 @@ def upgrade(folder: Folder, _place: Place, store: Store, _standin: StandIn, rows
     assert numbers_of(store) == before
     done = upgrade_under_traffic(folder, store)
     assert done.slowest < MOST_WAITING, done
-    return f"{before} rows (profiles, calls, deliveries), killed {killed} times; {done}"
+    back = there_and_back_under_traffic(folder, store)
+    assert back.slowest < MOST_WAITING, back
+    return f"{before} rows (profiles, calls, deliveries), killed {killed} times; {done}; taken back before: {back}"
 
 
 def workers(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:

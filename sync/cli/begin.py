@@ -1,15 +1,19 @@
-"""The commands with which one begins: demo, init, config, db upgrade, db check."""
+"""The commands with which one begins: demo, init, config, db upgrade, db downgrade, db check."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sync.cli.options import JsonFlag
 from sync.cli.output import say, say_json, table
 from sync.cli.session import settings
+
+if TYPE_CHECKING:
+    from sync.store import Store
 
 
 def demo(
@@ -66,19 +70,54 @@ def db_upgrade(json: JsonFlag = False) -> None:
     from sync.store import migrate
 
     with opened(settings()) as app:
-        # The connection that stays open turns a store that cannot be used into a sentence.
         with app.store.reading() as connection:
             before = migrate.revision(connection)
         if before is not None and before > migrate.head():
             app.store.require_current_schema()
-        with app.store.connected():
-            migrate.upgrade(app.store.engine)
+        _migrated(app.store, migrate.upgrade, migrate.head())
         if json:
             say_json({"store": app.store.name, "before": before, "revision": migrate.head()})
         elif before == migrate.head():
             say(f"{app.store.name} was up to date already, at revision {before}")
         else:
             say(f"{app.store.name} is now at revision {migrate.head()}")
+
+
+def db_downgrade(
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="REVISION", help="The one that the older release's `db check` asks for; without it, the one before."
+        ),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Take the store's tables back to those of an older release, before that one is installed again.
+
+    No call, member, change or debt is lost; what only newer tables hold is. `serve --only web` may go on; whatever computes or
+    sends must stop before.
+    """
+    from sync.app import opened
+    from sync.errors import InputError
+    from sync.store import migrate
+
+    with opened(settings()) as app:
+        app.store.require_current_schema()
+        older = migrate.revisions()[:-1]
+        target = older[-1] if to is None else to
+        if target not in older:
+            raise InputError(f"--to must be one of the revisions before this release's {migrate.head()}: {', '.join(older)}")
+        _migrated(app.store, migrate.downgrade, target)
+    if json:
+        say_json({"store": app.store.name, "before": migrate.head(), "revision": target})
+    else:
+        say(f"{app.store.name} is now at revision {target}: install the release that needs it before anything is started again")
+
+
+def _migrated(store: Store, step: Callable[[Any, str], None], revision: str) -> None:
+    # A migration lets go of all connections of its engine; the one that stays open turns a store that is away into a sentence.
+    with store.hurried(store.patience) as moved, store.connected():
+        step(moved.engine, revision)
 
 
 def db_check(json: JsonFlag = False) -> None:

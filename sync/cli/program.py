@@ -81,6 +81,7 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
             "The store's tables: make them, bring them up to date, look whether they are.",
             (
                 Command("upgrade", begin.db_upgrade, ("personas-sync db upgrade",)),
+                Command("downgrade", begin.db_downgrade, ("personas-sync db downgrade", "personas-sync db downgrade --to 0007")),
                 Command("check", begin.db_check, ("personas-sync db check", "personas-sync db check --json")),
             ),
         ),

@@ -33,6 +33,12 @@ def head() -> str:
     return found
 
 
+@cache
+def revisions() -> tuple[str, ...]:
+    """Return all revisions there are, the first one first."""
+    return tuple(sorted(script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()))
+
+
 def revision(connection: Connection) -> str | None:
     """Return the store's revision; None for a store that was never made."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from sync.store import migrate
+
 
 def test_init_writes_two_files_and_leaves_them_alone_the_second_time(bare: Any) -> None:
     first = bare("init")
@@ -64,3 +68,25 @@ def test_a_store_of_a_newer_program_is_left_alone(line: Any) -> None:
 
     assert {done.code for done in (upgrade, check, any_other)} == {5}
     assert all("install a newer personas-sync" in done.err for done in (upgrade, check, any_other))
+
+
+def test_db_downgrade_goes_back_by_one_or_to_a_revision_and_db_upgrade_comes_again(line: Any) -> None:
+    *_, older, newest = migrate.revisions()
+
+    by_one = line("db", "downgrade")
+    refused = line("db", "downgrade")
+    line("db", "upgrade")
+    far = line("db", "downgrade", "--to", "0003", "--json")
+
+    assert (by_one.code, f"is now at revision {older}" in by_one.out) == (0, True)
+    assert (refused.code, "db upgrade" in refused.err) == (5, True)
+    assert (far.json["before"], far.json["revision"]) == (newest, "0003")
+    assert line("db", "upgrade").code == 0
+
+
+@pytest.mark.parametrize("revision", ["0000", "base", "head", "-1", "9999", ""])
+def test_db_downgrade_knows_older_revisions_only(sqlite_line: Any, revision: str) -> None:
+    done = sqlite_line("db", "downgrade", f"--to={revision}")
+
+    assert (done.code, "one of the revisions before" in done.err) == (2, True)
+    assert sqlite_line("db", "check").code == 0

@@ -14,7 +14,7 @@ WRONG = [
     ((), 2, "Usage"),
     (("synk",), 2, "synk"),
     (("db",), 2, "Usage"),
-    (("db", "downgrade"), 2, "downgrade"),
+    (("db", "sidegrade"), 2, "sidegrade"),
     (("config", "--yaml"), 2, "--yaml"),
     (("init", "here"), 2, "here"),
     (("definitions",), 2, "Usage"),

@@ -1,10 +1,14 @@
-"""Upgrades of a store in use (row 42); `python -m tests.night upgrade` does it with a million rows."""
+"""Upgrades of a store in use, and the way back (rows 42 and 53); `python -m tests.night upgrade` does it with a million rows."""
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from sync.store import Store
+from sync.store import schema as t
 from tests.crash.life import Folder
-from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, upgrade_under_traffic
+from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, there_and_back_under_traffic, upgrade_under_traffic
+from tests.make import after, audience, people, record
 
 
 def test_a_migration_that_is_killed_in_the_middle_loses_no_row_and_can_be_run_again(folder: Folder, store: Store) -> None:
@@ -23,3 +27,35 @@ def test_another_release_takes_calls_in_while_the_store_is_upgraded(folder: Fold
 
     assert done.taken > 40
     assert done.slowest < 5
+
+
+def test_another_release_takes_calls_in_while_the_store_is_taken_back_and_upgraded_again(folder: Folder, store: Store) -> None:
+    fill(store, 1000)
+
+    done = there_and_back_under_traffic(folder, store)
+
+    assert done.taken > 40
+    assert done.slowest < 5
+
+
+def test_what_was_computed_and_is_owed_outlives_the_way_back(folder: Folder, store: Store) -> None:
+    people(store, "ann", "bob")
+    buyers = audience(store)
+    record(store, buyers, ["ann", "bob"])
+    record(store, buyers, ["ann"], after(days=1))
+    before = held_of(store)
+
+    assert folder.run("db", "downgrade", "--to", "0008") == 0, folder.log()[-2000:]
+    assert folder.run("db", "upgrade") == 0, folder.log()[-2000:]
+
+    assert held_of(store) == before
+    assert [len(rows) for rows in before] == [2, 3]
+
+
+def held_of(store: Store) -> list[list[tuple[object, ...]]]:
+    """Return the ledger and the history, as far as every release has them."""
+    ledger, history = t.memberships.c, t.changes.c
+    told = select(ledger.profile_id, ledger.value, ledger.state, ledger.since).order_by(ledger.profile_id)
+    changed = select(history.profile_id, history.value, history.at).order_by(history.at, history.profile_id)
+    with store.reading() as connection:
+        return [[tuple(row) for row in connection.execute(statement)] for statement in (told, changed)]

@@ -1,4 +1,4 @@
-"""Upgrades of a store with many rows: killed without warning, again and again, and under traffic (row 42).
+"""Upgrades of a store with many rows: killed without warning, again and again, and under traffic, also back (rows 42 and 53).
 
 Used by a test with a few thousand rows, and by `python -m tests.night upgrade` with as many as you like.
 """
@@ -87,6 +87,29 @@ def upgrade_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
         wait_until(lambda: other.taken > 20, "nothing was taken")
         began = time.monotonic()
         assert folder.run("db", "upgrade", seconds=600) == 0, folder.log()[-2000:]
+        seconds, taken = time.monotonic() - began, other.taken
+        wait_until(lambda: other.taken > taken + 20, "nothing more was taken")
+    store.require_current_schema()
+    assert numbers_of(store)[1] == before + other.taken
+    return UnderTraffic(seconds, other.slowest, other.taken)
+
+
+def there_and_back_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
+    """Take the store back by one revision after the other, and up again, while another release takes calls in; each is there."""
+    before = numbers_of(store)[1]
+    steps = [revision for revision in migrate.revisions() if revision >= BEFORE]
+    # A migration lets go of all connections at its end, and those of the other release are in use.
+    moved = Store.at(store.engine.url.render_as_string(hide_password=False))
+    with OtherRelease(store) as other:
+        wait_until(lambda: other.taken > 20, "nothing was taken")
+        began = time.monotonic()
+        assert folder.run("db", "downgrade", seconds=600) == 0, folder.log()[-2000:]
+        with store.reading() as connection:
+            assert migrate.revision(connection) == steps[-2]
+        for revision in reversed(steps[:-2]):
+            migrate.downgrade(moved.engine, revision)
+        for revision in steps[1:]:
+            migrate.upgrade(moved.engine, revision)
         seconds, taken = time.monotonic() - began, other.taken
         wait_until(lambda: other.taken > taken + 20, "nothing more was taken")
     store.require_current_schema()
