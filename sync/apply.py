@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from sync.audience import Definition
 from sync.errors import InputError
-from sync.store import Store, audiences, difference, ledger, runs
+from sync.store import Store, audiences, difference, ledger
 from sync.store.audiences import Stored
 
 
@@ -107,7 +107,6 @@ def _retire(connection: Connection, stored: Stored, now: datetime) -> None:
     # An instant of a run never lies before the last one's, which `--at` may have put into the future.
     at = max(now, stored.computed_at or now)
     audiences.retire(connection, stored.id, at if stored.computed_at else None, now)
-    run_id = runs.open_run(connection, stored.id, at, now)
     found = difference.of_retired(connection, stored)
-    ledger.apply(connection, stored, found, at, run_id, now)
+    ledger.apply(connection, stored, found, at, now, now)
     audiences.count_members(connection, stored.id, found.after)

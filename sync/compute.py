@@ -66,8 +66,6 @@ class Look:
     """What a run found, and from where it looked."""
 
     audience: Stored
-    last: int | None
-    """The run before."""
     at: datetime
     basis: Basis
     found: Difference
@@ -133,8 +131,8 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
                         seen_then = basis.to_json(seen.basis)
                         if audiences.computed_in_vain(connection, seen.audience, seen.at, seen_then, wanted.slot):
                             return None
-                    elif is_current(connection, seen):
-                        return record(connection, seen, wanted, started, clock())
+                    elif (run := record(connection, seen, wanted, started, clock())) is not None:
+                        return run
         except StoreBusy:
             if attempt == TRIES:
                 raise
@@ -154,7 +152,7 @@ def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datet
         then = _basis_of(audience, seen)
         if then is None or computation.concerns_anybody(connection, then, seen, audience.computed_at, at):
             return False
-    looked = Look(audience=audience, last=None, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
+    looked = Look(audience=audience, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
     if objection_to(looked) is not None:
         return False
     with session.writing() as connection:
@@ -176,7 +174,6 @@ def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime
     then = None if wanted.rebuild else _basis_of(audience, seen)
     return Look(
         audience=audience,
-        last=runs.last(connection, audience.id),
         at=at,
         basis=seen,
         found=_found(connection, audience, _computation(audience, known), then, seen, at),
@@ -292,8 +289,7 @@ def note_ended(
         with store.connected(time.monotonic() + NOTING) as session, session.writing() as connection:
             if fence is not None:
                 fence(connection)
-            run_id = runs.open_run(connection, audience.id, instant, started)
-            runs.write_counts(connection, run_id, members=audience.members)
+            run_id = runs.open_run(connection, audience.id, instant, started, members=audience.members)
             runs.end(connection, run_id, Outcome.FAILED, now, str(error))
             return runs.by_id(connection, run_id)
     except SyncError:
@@ -304,23 +300,20 @@ def _has_nothing_new(seen: Look) -> bool:
     return not (seen.found.changed or seen.is_whole) and objection_to(seen) is None
 
 
-def is_current(connection: Connection, seen: Look) -> bool:
-    """Keep everybody else away from the audience, and tell whether nobody came in between."""
-    now = audiences.locked(connection, seen.audience.id)
-    return now == seen.audience and runs.last(connection, now.id) == seen.last
+def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run | None:
+    """Record what was found, and keep everybody else away from the audience until the transaction ends.
 
-
-def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run:
-    """Record what was found, in a transaction that has made sure of `is_current`."""
+    Returns None, and records nothing, where somebody has come in between.
+    """
     audience, found = seen.audience, seen.found
     objection = objection_to(seen, wanted.accepted)
     if objection is not None:
-        return _hold(connection, seen, wanted, started, ended, objection)
-    seen_then = basis.to_json(seen.basis)
-    audiences.computed(connection, audience.id, seen.at, audience.version, seen_then, found.after, wanted.slot)
-    run_id = runs.open_run(connection, audience.id, seen.at, started)
+        is_current = audiences.locked(connection, audience.id) == audience
+        return _hold(connection, seen, wanted, started, ended, objection) if is_current else None
+    if not audiences.computed(connection, audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot):
+        return None
     take_over = wanted.slot is None
-    debt = ledger.apply(connection, audience, found, seen.at, run_id, ended, take_over=take_over, resync=wanted.resync)
+    run_id, debt = ledger.apply(connection, audience, found, seen.at, started, ended, take_over=take_over, resync=wanted.resync)
     if wanted.accepted is not None:
         runs.note(connection, wanted.accepted.id, f"{wanted.accepted.error}; let through by run {run_id}")
     return _delivering(seen, run_id, started, debt) if debt.owed else runs.by_id(connection, run_id)
@@ -337,10 +330,7 @@ def _delivering(seen: Look, run_id: int, started: datetime, debt: Debt) -> Run:
         started_at=started,
         ended_at=None,
         outcome=Outcome.DELIVERING,
-        members=found.after,
-        entered=found.entered if audience.is_audience else 0,
-        exited=found.exited if audience.is_audience else 0,
-        changed=found.changed,
+        **found.counts(audience),
         owed=debt.owed,
         accepted=0,
         rejected=0,
@@ -357,13 +347,20 @@ def _hold(connection: Connection, seen: Look, wanted: Wanted, started: datetime,
     """
     if wanted.slot is not None:
         audiences.take_slot(connection, seen.audience.id, wanted.slot)
-    held = None if wanted.slot is None or seen.last is None else runs.by_id(connection, seen.last)
-    is_held = held is not None and held.outcome is Outcome.GUARDED
-    run_id = held.id if held is not None and is_held else runs.open_run(connection, seen.audience.id, seen.at, started)
-    found = seen.found
-    runs.write_counts(connection, run_id, members=found.before, entered=found.entered, exited=found.exited, changed=found.changed)
+    found, run_id = seen.found, None if wanted.slot is None else _held_already(connection, seen.audience)
+    counts = {"members": found.before, "entered": found.entered, "exited": found.exited, "changed": found.changed}
+    if run_id is None:
+        run_id = runs.open_run(connection, seen.audience.id, seen.at, started, **counts)
+    else:
+        runs.write_counts(connection, run_id, **counts)
     runs.end(connection, run_id, Outcome.GUARDED, ended, objection, at=seen.at)
     return runs.by_id(connection, run_id)
+
+
+def _held_already(connection: Connection, audience: Stored) -> int | None:
+    """Return an audience's latest run, where a guard holds that one."""
+    last = runs.last(connection, audience.id)
+    return last if last is not None and runs.by_id(connection, last).outcome is Outcome.GUARDED else None
 
 
 def objection_to(seen: Look, accepted: Run | None = None) -> str | None:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from sync.apply import Changes, apply_within, compare
 from sync.audience import Definition
-from sync.compute import Clock, Look, Wanted, is_current, look, objection_to, ordered, record, traits_read
+from sync.compute import Clock, Look, Wanted, look, objection_to, ordered, record, traits_read
 from sync.errors import InputError
 from sync.membership import Run
 from sync.store import Session, Store, audiences, difference, ledger
@@ -181,8 +181,9 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
                 continue
             seen = look(connection, stored, Wanted(at=step.at), now)
             moved += _moved(connection, seen, step)
-            assert is_current(connection, seen), "nobody has recorded anything since they are held"
-            runs.append(record(connection, seen, Wanted(at=step.at), now, clock()))
+            run = record(connection, seen, Wanted(at=step.at), now, clock())
+            assert run is not None, "nobody has recorded anything since they are held"
+            runs.append(run)
         if moved:
             raise InputError(
                 "this is not what the plan says any more, so nothing was done:\n" + "\n".join(f"  {one}" for one in moved)

@@ -106,8 +106,7 @@ def record(
             found = difference.of_everyone(connection, stored, _said(values), to_micros(at))
         with session.writing() as connection:
             audiences.locked(connection, stored.id)
-            run_id = runs.open_run(connection, stored.id, at, at)
-            ledger.apply(connection, stored, found, at, run_id, at, resync=resync)
+            run_id, _ = ledger.apply(connection, stored, found, at, at, at, resync=resync)
             audiences.count_members(connection, stored.id, found.after)
             return runs.by_id(connection, run_id)
 

@@ -54,7 +54,7 @@ class Stored:
     basis: str | None
     """What the last run had seen (`sync.store.basis`)."""
     generation: int
-    """Rises with what a run must not overlook that takes place beside it."""
+    """Rises with what a run must not overlook that takes place beside it: another run that is recorded, a user who is forgotten."""
 
     @property
     def key(self) -> str:
@@ -138,23 +138,23 @@ def retire(connection: Connection, id: int, at: datetime | None, now: datetime) 
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computed(connection: Connection, id: int, at: datetime, version: int, basis: str, members: int, slot: datetime | None) -> None:
+def computed(connection: Connection, seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> bool:
     """Remember the last run: its instant, the version it computed, what it had seen, how many are in or have a value, and its slot.
 
-    Without a slot of the schedule, the last that was taken stays.
+    Without a slot of the schedule, the last that was taken stays. Keeps every other writer away from the audience until the
+    transaction ends; returns False, and does nothing, where one has changed what the store knows of it meanwhile.
     """
-    values = {"which": id, "instant": at, "version": version, "seen": basis, "count": members, "slot": slot}
-    _COMPUTED.execute(connection, **values)
+    return _COMPUTED.execute(connection, **_remembered(seen, at, basis, members, slot)).rowcount == 1
 
 
 def computed_in_vain(connection: Connection, seen: Stored, at: datetime, basis: str, slot: datetime) -> bool:
     """Remember a run for a slot that found nothing new; False where somebody else has changed what the store knows meanwhile."""
-    values = {"instant": at, "version": seen.version, "seen": basis, "count": seen.members, "slot": slot}
-    return _COMPUTED_IN_VAIN.execute(connection, which=seen.id, **values, **_then(seen)).rowcount == 1
+    return _COMPUTED_IN_VAIN.execute(connection, **_remembered(seen, at, basis, seen.members, slot)).rowcount == 1
 
 
-def _then(seen: Stored) -> dict[str, Any]:
-    return {f"then_{name}": getattr(seen, name) for name in _CHANGING}
+def _remembered(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> dict[str, Any]:
+    now = {"which": seen.id, "instant": at, "version": seen.version, "seen": basis, "count": members, "slot": slot}
+    return now | {f"then_{name}": getattr(seen, name) for name in _CHANGING}
 
 
 def count_members(connection: Connection, id: int, members: int) -> None:
@@ -176,23 +176,25 @@ def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
 _ALL: Final = select(audiences).order_by(audiences.c.key)
 _BY_KEY: Final = select(audiences).where(audiences.c.key == bindparam("key"))
 _LOCKED: Final = select(audiences).where(audiences.c.id == bindparam("id")).with_for_update()
-_REMEMBERED: Final = (
-    update(audiences)
-    .where(audiences.c.id == told("which", BigInteger()))
-    .values(
-        computed_at=told("instant", Instant()),
-        computed_version=told("version", Integer()),
-        basis=told("seen", Text()),
-        members=told("count", Integer()),
-        slot_at=func.coalesce(told("slot", Instant()), audiences.c.slot_at),
-    )
+_REMEMBERED: Final = update(audiences).values(
+    computed_at=told("instant", Instant()),
+    computed_version=told("version", Integer()),
+    basis=told("seen", Text()),
+    members=told("count", Integer()),
+    slot_at=func.coalesce(told("slot", Instant()), audiences.c.slot_at),
 )
-_COMPUTED: Final = Prepared(_REMEMBERED)
-
 # Whatever changes a definition, or what a run must know of it, changes one of these.
 _CHANGING: Final = ("version", "updated_at", "computed_at", "computed_version", "slot_at", "members", "basis", "generation")
-_COMPUTED_IN_VAIN: Final = Prepared(
-    _REMEMBERED.where(*(audiences.c[name].is_not_distinct_from(told(f"then_{name}", audiences.c[name].type)) for name in _CHANGING))
+_AS_SEEN: Final = and_(
+    audiences.c.id == told("which", BigInteger()),
+    *(audiences.c[name].is_not_distinct_from(told(f"then_{name}", audiences.c[name].type)) for name in _CHANGING),
+)
+_COMPUTED_IN_VAIN: Final = Prepared(_REMEMBERED.where(_AS_SEEN))
+# A claim lets the row be changed, and waits for nobody but who locks it.
+_COMPUTED: Final = Prepared(
+    _REMEMBERED.values(generation=audiences.c.generation + 1).where(
+        audiences.c.id.in_(select(audiences.c.id).where(_AS_SEEN).with_for_update())
+    )
 )
 
 

@@ -68,6 +68,11 @@ class Difference:
     def after(self) -> int:
         return self.before + self.entered - self.exited
 
+    def counts(self, audience: Stored) -> dict[str, int]:
+        """Return what a run says of it; nobody enters or leaves a computed trait."""
+        moved = {"entered": self.entered, "exited": self.exited} if audience.is_audience else {"entered": 0, "exited": 0}
+        return {"members": self.after, **moved, "changed": self.changed}
+
 
 def of_everyone(connection: Connection, audience: Stored, values: Select[Any], now: int) -> Difference:
     """Compare what is computed of everyone with the ledger; users that are not among them are out, or have no value.

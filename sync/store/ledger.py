@@ -6,7 +6,7 @@ A row is owed while the two differ. `false` stays as a tombstone. What a run fou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,17 +15,21 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
     FromClause,
+    Insert,
     Select,
     and_,
     case,
+    false,
     func,
     insert,
     literal,
     or_,
     select,
     true,
+    union_all,
     update,
 )
 
@@ -61,13 +65,13 @@ def apply(
     audience: Stored,
     found: Difference,
     at: datetime,
-    run_id: int,
+    started: datetime,
     now: datetime,
     *,
     take_over: bool = True,
     resync: bool = False,
-) -> Debt:
-    """Record a difference: changes, ledger and the run's counts; return what the run has to tell.
+) -> tuple[int, Debt]:
+    """Record a difference: the run, changes and ledger; return the run's id, and what it has to tell.
 
     How many are in now is written down with the audience, by who calls this.
 
@@ -75,6 +79,9 @@ def apply(
     users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
     all that is true is owed again, and `false` to everybody who was ever in: that heals a destination that lost or kept too much.
     """
+    # As a rule all that has changed is to be told; where that is not so, it is said below.
+    as_a_rule = found.changed
+    run_id = runs.open_run(connection, audience.id, at, started, **found.counts(audience), owed=as_a_rule)
     if take_over:
         runs.supersede(connection, audience.id, run_id, now)
     if found.rows is None:
@@ -86,18 +93,11 @@ def apply(
     if resync:
         _owe_everybody(connection, audience.id, run_id)
     left = debt(connection, audience.id) if take_over else told
-    runs.write_found(
-        connection,
-        run_id,
-        members=found.after,
-        entered=found.entered if audience.is_audience else 0,
-        exited=found.exited if audience.is_audience else 0,
-        changed=found.changed,
-        owed=left.owed,
-    )
+    if left.owed != as_a_rule:
+        runs.write_counts(connection, run_id, owed=left.owed)
     if not left.owed:
         runs.close_if_settled(connection, [run_id], now)
-    return left
+    return run_id, left
 
 
 def _record_first(connection: Connection, audience: Stored, found: Difference, rows: FromClause, at: datetime, run_id: int) -> Debt:
@@ -117,14 +117,12 @@ def _record(
     """Record who changed, and return what is to be told about them."""
     statements = _recording(rows, connection.dialect.name)
     told = {**found.told, "audience": audience.id, "instant": at, "run": run_id}
-    earlier = _by_run(statements.answering.execute(connection, **told).all())
-    statements.changes.execute(connection, **told)
-    statements.rows.execute(connection, **told)
+    earlier, later = (_by_run(rows) for rows in statements.record(connection, told))
     if not audience.is_audience:
         dates.replace_values(connection, audience.key, rows, found.told)
     runs.relieve(connection, {id: debt.owed for id, debt in earlier.items() if id != run_id}, now)
     # All of them are this run's now.
-    return _by_run(statements.answering.execute(connection, **told).all()).get(run_id, NOTHING)
+    return later.get(run_id, NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,17 +135,41 @@ class _Recording:
     first_rows: Prepared
     """Of an audience that has none yet: to look for each beforehand takes as long as to write it."""
     rows: Prepared
+    at_once: Prepared | None
+    """All of that, where a database can, with what is still to be told before, as `answering` has it and marked so, and after."""
+
+    def record(self, connection: Connection, told: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        """Record the rows, and return what was and what is still to be told about their users."""
+        if self.at_once is not None:
+            found = self.at_once.execute(connection, **told).all()
+            return [row[1:] for row in found if row[0]], [row[1:] for row in found if not row[0]]
+        earlier = self.answering.execute(connection, **told).all()
+        self.changes.execute(connection, **told)
+        self.rows.execute(connection, **told)
+        return [*earlier], [*self.answering.execute(connection, **told).all()]
 
 
 @lru_cache
 def _recording(rows: FromClause, database: str) -> _Recording:
     """Return the statements for a table of rows; there are few such tables, and each is always the same."""
+    changed, recorded = insert(changes).from_select(list(_CHANGE), _changes(rows)), _recorded(rows, database)
+    answering = runs.answering(_AUDIENCE, select(rows.c.profile_id))
     return _Recording(
-        answering=Prepared(runs.answering(_AUDIENCE, select(rows.c.profile_id))),
-        changes=Prepared(insert(changes).from_select(list(_CHANGE), _changes(rows))),
+        answering=Prepared(answering),
+        changes=Prepared(changed),
         first_rows=Prepared(insert(memberships).from_select(list(_ROW), _owed(rows))),
-        rows=Prepared(_recorded(rows, database)),
+        rows=Prepared(recorded),
+        at_once=None if database == "sqlite" else Prepared(_at_once(answering, changed, recorded)),
     )
+
+
+def _at_once(answering: Select[Any], changed: Insert, recorded: Any) -> CompoundSelect[Any]:
+    """Write changes and rows in one statement, all of which sees what was there before it, but for what it gives back itself."""
+    m = memberships.c
+    written = recorded.returning(m.run_id, m.state, m.value).cte("written").c
+    after = select(false(), written.run_id, written.state, func.count()).group_by(written.run_id, written.state)
+    due = (written.state.in_(_DUE), written.value.is_not(None))
+    return union_all(select(true(), *answering.subquery().c), after.where(*due)).add_cte(changed.cte("changed"))
 
 
 def _by_run(rows: Iterable[Any]) -> dict[int, Debt]:

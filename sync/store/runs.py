@@ -29,20 +29,17 @@ _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejec
 
 # Executed in every run, so they are written once.
 _LAST: Final = Prepared(select(func.max(runs.c.id)).where(runs.c.audience_id == told("audience", BigInteger())))
+_FOUND: Final = ("members", "entered", "exited", "changed", "owed")
 _OPENED: Final = Prepared(
     insert(runs)
     .values(
-        **dict.fromkeys(_COUNTS, 0),
+        **dict.fromkeys(_COUNTS, 0) | {name: told(f"its_{name}", Integer()) for name in _FOUND},
         audience_id=told("audience", BigInteger()),
         at=told("instant", Instant()),
         started_at=told("began", Instant()),
         outcome=Outcome.DELIVERING.value,
     )
     .returning(runs.c.id)
-)
-_FOUND: Final = ("members", "entered", "exited", "changed", "owed")
-_COUNTED: Final = Prepared(
-    update(runs).where(runs.c.id == told("run", BigInteger())).values({name: told(f"its_{name}", Integer()) for name in _FOUND})
 )
 # And for every few requests.
 _SETTLED: Final = Prepared(
@@ -65,20 +62,27 @@ _FINISHED: Final = Prepared(
 )
 
 
-def open_run(connection: Connection, audience_id: int, at: datetime, now: datetime) -> int:
-    """Begin a run and return its id."""
-    return int(_OPENED.execute(connection, audience=audience_id, instant=at, began=now).scalar_one())
+def open_run(
+    connection: Connection,
+    audience_id: int,
+    at: datetime,
+    now: datetime,
+    *,
+    members: int,
+    entered: int = 0,
+    exited: int = 0,
+    changed: int = 0,
+    owed: int = 0,
+) -> int:
+    """Begin a run that has found so much, and return its id."""
+    counts = {"members": members, "entered": entered, "exited": exited, "changed": changed, "owed": owed}
+    told = {f"its_{name}": count for name, count in counts.items()}
+    return int(_OPENED.execute(connection, audience=audience_id, instant=at, began=now, **told).scalar_one())
 
 
 def write_counts(connection: Connection, run_id: int, **counts: int) -> None:
     """Set counts of a run."""
     connection.execute(update(runs).where(runs.c.id == run_id).values(**counts))
-
-
-def write_found(connection: Connection, run_id: int, *, members: int, entered: int, exited: int, changed: int, owed: int) -> None:
-    """Set what a run has found and has to tell."""
-    counts = {"members": members, "entered": entered, "exited": exited, "changed": changed, "owed": owed}
-    _COUNTED.execute(connection, run=run_id, **{f"its_{name}": count for name, count in counts.items()})
 
 
 def end(

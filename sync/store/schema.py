@@ -162,7 +162,7 @@ audiences: Final = Table(
     Column("members", Integer, nullable=False, server_default=_ZERO),
     # What the last run had seen, as JSON (`sync.store.basis`); without it the next one looks at everyone.
     Column("basis", Text),
-    # Rises with whatever else a run must not overlook that takes place beside it: a user who is forgotten.
+    # Rises with what a run must not overlook that takes place beside it: another run that is recorded, a user who is forgotten.
     Column("generation", Integer, nullable=False, server_default=_ZERO),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import event, func
 
 from sync.apply import apply
 from sync.compute import Wanted, compute_slot, look
@@ -127,3 +127,18 @@ def test_a_slot_leaves_to_earlier_runs_what_they_owe_and_takes_over_whom_it_has_
 
     assert third is not None
     assert [run_of(store, run).owed for run in (first, second, third)] == [1, 1, 1]
+
+
+def test_a_slot_that_concerns_few_users_takes_few_statements(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    at(store, buyers, after())
+    keep(store, track("bob", at=after(hours=1)))
+    stored, statements = again(store, buyers), list[str]()
+    event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+
+    run = compute_slot(store, stored, after(hours=2), after(hours=2), standing_clock())
+
+    assert run is not None
+    assert (run.members, run.owed) == (2, 1)
+    assert len([one for one in statements if not one.startswith("BEGIN")]) == (10 if store.on_sqlite else 7)

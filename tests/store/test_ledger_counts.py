@@ -118,8 +118,8 @@ def test_a_retired_audience_tells_its_members_false(store: Store, buyers: Stored
     deliver(store)
 
     with store.writing() as connection:
-        run_id = runs.open_run(connection, buyers.id, after(days=2), after(days=2))
-        ledger.apply(connection, buyers, difference.of_retired(connection, buyers), after(days=2), run_id, after(days=2))
+        found = difference.of_retired(connection, buyers)
+        run_id, _ = ledger.apply(connection, buyers, found, after(days=2), after(days=2), after(days=2))
         run = runs.by_id(connection, run_id)
 
     assert (run.members, run.exited, run.owed) == (0, 1, 1)
@@ -131,8 +131,8 @@ def test_a_retired_computed_trait_just_stops(store: Store, orders: Stored) -> No
     deliver(store)
 
     with store.writing() as connection:
-        run_id = runs.open_run(connection, orders.id, after(days=1), after(days=1))
-        ledger.apply(connection, orders, difference.of_retired(connection, orders), after(days=1), run_id, after(days=1))
+        found = difference.of_retired(connection, orders)
+        run_id, _ = ledger.apply(connection, orders, found, after(days=1), after(days=1), after(days=1))
         run = runs.by_id(connection, run_id)
 
     assert (run.owed, run.outcome) == (0, Outcome.DONE)
