@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     """Measure everything, one after the other."""
-    report = Report(sizes={"profiles": arguments.profiles, "events": arguments.events})
+    report = Report(sizes={"profiles": arguments.profiles, "events": arguments.events}, subject=arguments.audience)
     with ExitStack() as stack:
         url = next(urls)
         asked = AUDIENCES[arguments.audience]

@@ -64,7 +64,9 @@ def _head(told: Told) -> Iterator[str]:
     on, installed = told["machine"], told["versions"]
     sizes = ", ".join(f"{value:,} {name}" for name, value in told["sizes"].items())
     shown = ", ".join(f"{name} {value}" for name, value in installed.items() if isinstance(value, str))
-    yield f"## {told['benchmark']}, {told['database']}: {sizes}" if sizes else f"## {told['benchmark']}, {told['database']}"
+    # Results of before there was a subject have none.
+    name = f"{told['benchmark']} ({told['subject']})" if told.get("subject") else told["benchmark"]
+    yield f"## {name}, {told['database']}: {sizes}" if sizes else f"## {name}, {told['database']}"
     yield from ["", "```", told["command"], "```", ""]
     computer = f"{on['cores']} cores, {on['memory_gib']} GiB, {on['cpu']}, {on['system']}"
     yield f"{told['date']}; {computer}, load before {on['load_before']}."

@@ -84,6 +84,8 @@ class Report:
     """What one run of a benchmark found."""
 
     sizes: dict[str, int]
+    subject: str | None = None
+    """What was measured, where a benchmark can measure several things."""
     timings: list[Timing] = field(default_factory=list)
     musts: list[Must] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +106,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {
             "sizes": self.sizes,
+            "subject": self.subject,
             "timings": [one.as_json() for one in self.timings if one.seconds],
             "musts": [one.as_json() for one in self.musts],
             "facts": self.facts,

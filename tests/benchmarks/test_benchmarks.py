@@ -31,7 +31,7 @@ def test_compute_measures_and_checks_every_part_of_each_audience(database_kind, 
 
     told = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert told["facts"]["audience"] == audiences.AUDIENCES[name].definition.query
+    assert (told["subject"], told["facts"]["audience"]) == (name, audiences.AUDIENCES[name].definition.query)
     assert {"benchmark", "database", "command", "date", "machine", "versions", "sizes"} <= told.keys()
     assert {"cores", "memory_gib", "cpu"} <= told["machine"].keys()
     assert {"python", "sqlalchemy", "personas-sync", "commit", database_kind} <= told["versions"].keys()

@@ -40,6 +40,16 @@ def test_the_page_is_what_the_results_beside_it_give(tmp_path, capsys) -> None:
         assert file.read_bytes() == (DOCS / "benchmarks" / file.name).read_bytes(), file.name
 
 
+def test_results_of_one_benchmark_about_several_things_are_told_apart(tmp_path, capsys) -> None:
+    told = json.loads((DOCS / "benchmarks" / "compute-sqlite-1000000.json").read_text(encoding="utf-8"))
+    for subject in ("ordered", "revenue"):
+        (tmp_path / f"compute-{subject}-1.json").write_text(json.dumps(told | {"subject": subject}), encoding="utf-8")
+
+    headings = [line.partition(":")[0] for line in report(tmp_path, tmp_path / "page.md").splitlines() if line.startswith("## ")]
+
+    assert headings == ["## compute (ordered), sqlite", "## compute (revenue), sqlite"]
+
+
 def test_where_a_tool_was_wrong_no_time_is_given(results, tmp_path, capsys) -> None:
     file, *others = sorted(results.glob("*.json"))
     for other in others:
