@@ -196,7 +196,7 @@ def _at_most(few: int, connection: Connection, computation: Computation, told: M
     """Return the ids of those concerned; None where they are more than a few."""
     found: set[int] = set()
     for search in computation.searches:
-        ids = search.execute(connection, most=few + 1, **told).scalars().all()
+        ids = [id for (id,) in search.rows(connection, most=few + 1, **told)]
         if len(ids) > few:
             return None
         found.update(ids)
@@ -204,9 +204,8 @@ def _at_most(few: int, connection: Connection, computation: Computation, told: M
 
 
 def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:
-    # The rows are pairs, which is all that `dict` takes.
-    computed: dict[int, str] = dict(computation.of_listed.execute(connection, now=now, ids=ids).all())  # type: ignore[arg-type]
-    recorded: dict[int, str | None] = dict(_RECORDED.execute(connection, audience=audience.id, ids=ids).all())  # type: ignore[arg-type]
+    computed: dict[int, str] = dict(computation.of_listed.rows(connection, now=now, ids=ids))
+    recorded: dict[int, str | None] = dict(_RECORDED.rows(connection, audience=audience.id, ids=ids))
     nothing = OUT if audience.is_audience else None
     gone = {id: nothing for id, value in recorded.items() if _is_present(audience, value) and id not in computed}
     anew = {id: value for id, value in computed.items() if recorded.get(id) != value}

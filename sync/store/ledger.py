@@ -141,12 +141,12 @@ class _Recording:
     def record(self, connection: Connection, told: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         """Record the rows, and return what was and what is still to be told about their users."""
         if self.at_once is not None:
-            found = self.at_once.execute(connection, **told).all()
-            return [row[1:] for row in found if row[0]], [row[1:] for row in found if not row[0]]
-        earlier = self.answering.execute(connection, **told).all()
+            found = self.at_once.rows(connection, **told)
+            return [row for is_before, *row in found if is_before], [row for is_before, *row in found if not is_before]
+        earlier = self.answering.rows(connection, **told)
         self.changes.execute(connection, **told)
         self.rows.execute(connection, **told)
-        return [*earlier], [*self.answering.execute(connection, **told).all()]
+        return earlier, self.answering.rows(connection, **told)
 
 
 @lru_cache
