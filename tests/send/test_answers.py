@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -128,6 +129,46 @@ def test_a_lane_that_is_told_to_wait_waits_in_full_and_the_others_go_on(
     road.clock.advance(seconds=50)
     assert road.drain(0.1).requests == 0
     road.clock.advance(seconds=20)
+    road.drain()
+    assert set(standin.users()) == {"ann"}
+
+
+DAY = 24 * 60 * 60
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        (0, 0),
+        ("60", 60),
+        (6 * 60 * 60, 6 * 60 * 60),  # far more than we would wait of our own accord
+        (DAY, DAY),
+        (2 * DAY, DAY),  # a mistake of somebody's
+        ("9" * 400, DAY),
+        (format_datetime(after(hours=6), usegmt=True), 6 * 60 * 60),
+        (format_datetime(after(days=400), usegmt=True), DAY),
+        (format_datetime(after(days=-1), usegmt=True), 0),
+        ("soon", 0),
+        ("-5", 0),
+        ("1.5", 0),
+        ("Wed, 99 Mar 2026 09:00:30 GMT", 0),
+    ],
+)
+def test_what_retry_after_asks_for_is_waited_in_full_and_a_day_at_most(
+    store: Store, road, standin: StandIn, forward: Forward, asked: int | str, seconds: int
+) -> None:
+    forward(identify("ann"))
+    standin.misbehave(Fault(status=429, retry_after=asked))
+
+    road.over(draw=lambda: 1.0).drain(0.1)
+
+    # A second of our own comes on top; and some time has gone since.
+    wait = (paused(store)[Lane.USERS].until - road.clock()).total_seconds()
+    assert seconds - 30 < wait <= seconds + 1
+    if seconds:
+        road.clock.advance(seconds=wait - 30)
+        assert road.drain(0.1).requests == 0
+    road.clock.advance(seconds=31)
     road.drain()
     assert set(standin.users()) == {"ann"}
 
