@@ -171,6 +171,22 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
 """In the order of the help."""
 
 
+ELSEWHERE: Final = {
+    "backfill": ("replay", "sync --resync"),
+    "delete": ("forget",),
+    "diff": ("plan",),
+    "export": ("members",),
+    "migrate": ("db upgrade",),
+    "push": ("sync",),
+    "run": ("sync", "serve"),
+    "start": ("serve",),
+    "status": ("doctor", "runs"),
+    "validate": ("definitions check",),
+    "worker": ("serve --only worker",),
+}
+"""What other programs call what commands of ours do."""
+
+
 BEGINNING: Final = (
     "personas-sync demo",
     "personas-sync init && personas-sync db upgrade && personas-sync serve",
@@ -266,6 +282,13 @@ class Program(Commands):
         """Return the names of the commands, by what one does with them."""
         return {title: [entry.name for entry in entries] for title, entries in SECTIONS.items()}
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; where there is none of that name, say which ones may be meant."""
+        meant = _meant(args[0])
+        if meant and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {' or '.join(map(repr, meant))}?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong becomes a message and an exit code."""
         log_to_stderr(logging.WARNING)
@@ -277,6 +300,14 @@ class Program(Commands):
             signal.signal(signal.SIGTERM, before)
         if code:
             raise SystemExit(code)
+
+
+def _meant(word: str) -> list[str]:
+    """Return the commands that somebody may mean by a word that is none; typer itself knows those whose names are nearly it."""
+    groups = [entry for entries in SECTIONS.values() for entry in entries if isinstance(entry, Group)]
+    return [f"{group.name} {one.name}" for group in groups for one in group.commands if one.name == word] + [
+        *ELSEWHERE.get(word, ())
+    ]
 
 
 def _ended(work: Callable[[], object]) -> int:

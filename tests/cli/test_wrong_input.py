@@ -7,12 +7,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from sync.cli.program import SECTIONS, Command, Group
+from sync.cli.program import ELSEWHERE, SECTIONS, Command, Group
 
 # Arguments, the exit code, and what the message must hold.
 WRONG = [
     ((), 2, "Usage"),
     (("synk",), 2, "synk"),
+    (("apply",), 2, "Did you mean 'definitions apply'?"),
+    (("show", "buyers"), 2, "Did you mean 'audience show' or 'deliveries show'?"),
+    (("migrate",), 2, "Did you mean 'db upgrade'?"),
+    (("run",), 2, "Did you mean 'sync' or 'serve'?"),
     (("db",), 2, "Usage"),
     (("db", "sidegrade"), 2, "sidegrade"),
     (("config", "--yaml"), 2, "--yaml"),
@@ -199,3 +203,10 @@ def test_a_setting_that_there_is_not_is_a_warning(bare: Any) -> None:
 
     assert done.code == 0
     assert "warning: SYNC_UNHEARD_OF" in done.err
+
+
+def test_what_other_programs_call_a_command_leads_to_one_of_ours() -> None:
+    names = {entry.name for entries in SECTIONS.values() for entry in entries}
+
+    assert not names & ELSEWHERE.keys()
+    assert {one.split()[0] for meant in ELSEWHERE.values() for one in meant} <= names
