@@ -7,10 +7,10 @@
     │   ├── InvalidQuery         a query; line, column, what was expected
     │   └── NotFound             no such audience, user, delivery
     ├── GuardTripped         a run would flip suspiciously many                      exit 4
-    ├── TookTooLong          a run was ended at its deadline                         exit 1
     └── Unreachable          the store or Moesif cannot be reached                   exit 5
         ├── SchemaMismatch       the store's schema is not this program's; says `personas-sync db upgrade`
-        └── StoreBusy            locked by somebody else; try again
+        ├── StoreBusy            locked by somebody else; try again
+        └── TookTooLong          ended at its deadline; says what to look at
 
 Named by remedy. What Moesif answers to a request is not here: that is a value (`sync.delivery.Outcome`). No message may hold a
 key, a trait or any other personal data beyond the identifier that the user typed.
@@ -47,10 +47,6 @@ class GuardTripped(SyncError):
     exit_code = 4
 
 
-class TookTooLong(SyncError):
-    """What was asked of the store was ended, since it had had all its time; nothing was done."""
-
-
 class Unreachable(SyncError):
     """The store or Moesif cannot be reached."""
 
@@ -63,3 +59,7 @@ class SchemaMismatch(Unreachable):
 
 class StoreBusy(Unreachable):
     """The store is locked by another process; nothing was done, try again."""
+
+
+class TookTooLong(Unreachable):
+    """What was asked of the store was ended, since it had had all its time; nothing was done."""

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sync.app import system_clock
 from sync.audience import Every
 from sync.compute import compute
-from sync.errors import TookTooLong
+from sync.errors import TookTooLong, Unreachable
 from sync.membership import Outcome, Run
 from sync.scheduler import Scheduler
 from sync.store import Store, requested, runs
@@ -202,6 +202,12 @@ def test_what_was_asked_for_and_hangs_is_asked_for_no_longer(hurried: Store, cap
     with hurried.reading() as connection:
         assert requested.waiting(connection) == ()
     assert "SYNC_RUN_TIMEOUT" in caplog.text
+
+
+@ON_POSTGRESQL
+def test_calls_that_cannot_be_stored_in_that_time_are_no_different_from_a_store_that_is_away(hurried: Store) -> None:
+    with calls_that_cannot_be_read(hurried), pytest.raises(Unreachable):
+        keep(hurried, track("ann"))
 
 
 def test_without_a_deadline_a_run_lasts_as_long_as_it_takes(store: Store) -> None:
