@@ -113,8 +113,9 @@ def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed:
         return 0
     arrival = arrivals.number(connection)
     placed = [(source, call, people.place(call)) for source, call in wanted]
-    people.write(connection, now, arrival)
-    _insert(connection, [(source, call, people.id(profile)) for source, call, profile in placed], owed, now, arrival)
+    found = people.write(connection, now, arrival)
+    found += _insert(connection, [(source, call, people.id(profile)) for source, call, profile in placed], owed, now, arrival)
+    dates.add(connection, found)
     return len(wanted)
 
 
@@ -173,8 +174,10 @@ def _row(id: int, source: str, call: Call, profile_id: int, arrival: int) -> _Ro
     )
 
 
-def _insert(connection: Connection, placed: Sequence[tuple[str, Call, int]], owed: Owed, now: datetime, arrival: int) -> None:
-    """Insert calls of (source, call, profile id), one at least, with what is owed of them and the dates in them."""
+def _insert(
+    connection: Connection, placed: Sequence[tuple[str, Call, int]], owed: Owed, now: datetime, arrival: int
+) -> list[dates.Found]:
+    """Insert calls of (source, call, profile id), one at least, with what is owed of them, and return the dates in them."""
     ids = bulk.new_ids(connection, calls, len(placed))
     owing: list[tuple[int, Lane, str]] = []
     found: list[dates.Found] = []
@@ -190,7 +193,7 @@ def _insert(connection: Connection, placed: Sequence[tuple[str, Call, int]], owe
 
     bulk.insert_as_made(connection, calls, _Row._fields, rows())
     owe(connection, owing, now)
-    dates.add(connection, found)
+    return found
 
 
 def owe(connection: Connection, rows: Sequence[tuple[int, Lane, str]], now: datetime, *, replayed: bool = False) -> None:

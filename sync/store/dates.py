@@ -6,11 +6,11 @@ costs a look at that user and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import BigInteger, Connection, FromClause, delete, select, true, tuple_
+from sqlalchemy import Connection, FromClause, delete, select, true, tuple_
 
 from sync.call import Call
 from sync.json_value import Json, decode
@@ -59,8 +59,11 @@ def add(connection: Connection, found: Iterable[Found]) -> None:
         _adding(connection.dialect.name).execute(connection, found=_told(rows))
 
 
-def replace_traits(connection: Connection, changed: Iterable[tuple[int, Mapping[str, Json], Mapping[str, Json]]]) -> None:
-    """Take the dates anew of (profile id, traits, what was kept before of those that changed)."""
+def of_changed(connection: Connection, changed: Iterable[tuple[int, Mapping[str, Json], Mapping[str, Json]]]) -> list[Found]:
+    """Return the rows for what changed of (profile id, traits, what was kept before of those that changed).
+
+    What no longer stands there is taken away.
+    """
     gone: set[Found] = set()
     come: list[Found] = []
     for id, traits, before in changed:
@@ -70,7 +73,7 @@ def replace_traits(connection: Connection, changed: Iterable[tuple[int, Mapping[
             gone |= held.difference(of_traits(id, traits))
     if gone:
         _REMOVED.execute(connection, found=_told(gone))
-    add(connection, come)
+    return come
 
 
 def replace_values(connection: Connection, key: str, changed: FromClause, told: Mapping[str, str]) -> None:
@@ -87,18 +90,18 @@ def replace_values(connection: Connection, key: str, changed: FromClause, told: 
         add(connection, [(COMPUTED, "", name, at, id) for id, (name, at) in found])
 
 
-def move(connection: Connection, moved: str) -> None:
-    """Give the dates of calls of `MOVED` rows to another profile; those of its traits went with the traits."""
-    _moving(connection.dialect.name).execute(connection, moved=moved)
-    _LEFT.execute(connection, moved=moved)
+def of_merged(connection: Connection, winners: Mapping[int, int]) -> list[Found]:
+    """Take away the rows of profiles that were merged, by id, and return those for the winners that their calls are now of.
 
+    The dates of their traits went with the traits.
+    """
+    gone: Sequence[Any] = _TAKEN.execute(connection, losers=listed.values(winners)).all()
+    return [(place, event, key, at, winners[loser]) for place, event, key, at, loser in gone if place != TRAIT]
 
-MOVED: Final = listed.rows("moved", {"loser": BigInteger, "winner": BigInteger})
-"""From which profile to which, as told by `moved`."""
 
 _FOUND: Final = listed.rows("found", _TYPES)
 _REMOVED: Final = Prepared(delete(dates).where(tuple_(*dates.c).in_(select(*_FOUND.c))))
-_LEFT: Final = Prepared(delete(dates).where(dates.c.profile_id.in_(select(MOVED.c.loser))))
+_TAKEN: Final = Prepared(delete(dates).where(listed.one_of(dates.c.profile_id, "losers")).returning(*dates.c))
 
 
 @lru_cache
@@ -107,13 +110,6 @@ def _adding(database: str) -> Prepared:
     # condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
     ordered = select(*_FOUND.c).where(true()).order_by(*_FOUND.c)
     return Prepared(upsert(database, dates).from_select(list(_TYPES), ordered).on_conflict_do_nothing())
-
-
-@lru_cache
-def _moving(database: str) -> Prepared:
-    columns = [dates.c.place, dates.c.event, dates.c.key, dates.c.at, MOVED.c.winner]
-    theirs = select(*columns).where(dates.c.profile_id == MOVED.c.loser, dates.c.place != TRAIT)
-    return Prepared(upsert(database, dates).from_select(list(_TYPES), theirs).on_conflict_do_nothing())
 
 
 def _told(rows: Iterable[Found]) -> str:

@@ -67,12 +67,13 @@ class People:
         merged = self._merged.get(id(profile))
         return _id(merged[1] if merged else profile)
 
-    def write(self, connection: Connection, now: datetime, arrival: int) -> None:
-        """Write new, changed and merged profiles, as of an arrival."""
-        self._insert_new(connection, now, arrival)
+    def write(self, connection: Connection, now: datetime, arrival: int) -> list[dates.Found]:
+        """Write new, changed and merged profiles, as of an arrival, and return the dates that are to be kept of them."""
+        found = self._insert_new(connection, now, arrival)
         self._insert_identifiers(connection)
-        self._update_changed(connection, arrival)
-        _move(connection, {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}, arrival)
+        found += self._update_changed(connection, arrival)
+        merged = {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}
+        return [*found, *_move(connection, merged, arrival)]
 
     def _may_teach(self, call: Call) -> bool:
         """Return whether a call may change somebody's traits: by saying them, or by telling which user a visitor is."""
@@ -139,27 +140,28 @@ class People:
         for row in connection.execute(_TRAITS, {"ids": listed.values(by_id)}) if by_id else ():
             by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
 
-    def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> None:
+    def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> list[dates.Found]:
         if not self._new:
-            return
+            return []
         made = list(zip(bulk.new_ids(connection, profiles, len(self._new)), self._new, strict=True))
         since = to_micros(now)
         rows = [(id, one.user_id, to_text(one.traits), to_text(one.traits_at), since, arrival, arrival) for id, one in made]
         bulk.insert(connection, profiles, _COLUMNS, rows)
         for id, profile in made:
             profile.id, profile.changed = id, False
-        dates.add(connection, [row for id, profile in made for row in dates.of_traits(id, profile.traits)])
+        return [row for id, profile in made for row in dates.of_traits(id, profile.traits)]
 
     def _insert_identifiers(self, connection: Connection) -> None:
         rows = [(ANONYMOUS_ID, id, self._by_anonymous[id].id) for id in sorted(self._new_anonymous_ids)]
         bulk.insert(connection, identifiers, ("type", "value", "profile_id"), rows)
 
-    def _update_changed(self, connection: Connection, arrival: int) -> None:
+    def _update_changed(self, connection: Connection, arrival: int) -> list[dates.Found]:
         everybody = {id(profile): profile for profile in (*self._by_user.values(), *self._by_anonymous.values())}
         changed = [profile for key, profile in everybody.items() if profile.changed and key not in self._merged]
-        if changed:
-            _update(connection, changed, arrival)
-            dates.replace_traits(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
+        if not changed:
+            return []
+        _update(connection, changed, arrival)
+        return dates.of_changed(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
 
 
 _USERS: Final = Prepared(select(profiles.c.id, profiles.c.user_id).where(listed.one_of(profiles.c.user_id, "ids")))
@@ -227,23 +229,30 @@ def _learnt() -> Prepared:
 _LEARNT: Final = _learnt()
 
 
-def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> None:
-    """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have."""
+def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> list[dates.Found]:
+    """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have.
+
+    The dates are returned, to be kept with others.
+    """
     if not winners:
-        return
+        return []
     moved = listed.documents({"loser": loser, "winner": winner} for loser, winner in winners.items())
     losers = listed.values(winners)
     for statement in _MOVED:
         statement.execute(connection, moved=moved, losers=losers)
-    dates.move(connection, moved)
+    found = dates.of_merged(connection, winners)
     _GONE.execute(connection, losers=losers)
     _WON.execute(connection, arrived=arrival, winners=listed.values({*winners.values()}))
+    return found
+
+
+_WINNERS: Final = listed.rows("moved", {"loser": BigInteger, "winner": BigInteger})
 
 
 def _moved(table: Table) -> Prepared:
     # Said twice: of the rows alone PostgreSQL expects a hundred, and would rather read the whole table.
-    theirs = (table.c.profile_id == dates.MOVED.c.loser, listed.one_of(table.c.profile_id, "losers"))
-    return Prepared(update(table).where(*theirs).values(profile_id=dates.MOVED.c.winner))
+    theirs = (table.c.profile_id == _WINNERS.c.loser, listed.one_of(table.c.profile_id, "losers"))
+    return Prepared(update(table).where(*theirs).values(profile_id=_WINNERS.c.winner))
 
 
 _MOVED: Final = (_moved(calls), _moved(identifiers))

@@ -81,6 +81,8 @@ def to_text(value: Writable) -> str:
     JSONB keeps digits and scale but not the exponent: `1e22` would come back as an integer, `10000000000000000000000.0` does not.
     """
     text = encode(value)
+    if text == "{}":
+        return text
     return encode_plain(value) if _MAYBE_EXPONENT.search(text) and _LIKELY_EXPONENT.search(text) else text
 
 
