@@ -6,7 +6,8 @@ and by the driver's `executemany` on SQLite. Values are what the driver takes: i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +35,24 @@ def insert_as_made(connection: Connection, table: Table, names: Sequence[str], r
         connection.exec_driver_sql(_insert(table.name, tuple(names)), [*rows])
     else:
         _copy(connection, f"COPY {table.name} ({', '.join(names)}) FROM STDIN", rows)
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Tell statements that return nothing without waiting for each to be done, which on PostgreSQL takes longer than most of them.
+
+    What goes wrong is raised at the end, as SQLAlchemy would raise it; nothing after that has been done.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    driver = connection.connection.driver_connection
+    assert driver is not None, "it is connected"
+    try:
+        with driver.pipeline():
+            yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _as_sqlalchemys("(several statements)", error) from error
 
 
 def new_ids(connection: Connection, table: Table, number: int) -> Sequence[int]:

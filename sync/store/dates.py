@@ -95,6 +95,8 @@ def of_merged(connection: Connection, winners: Mapping[int, int]) -> list[Found]
 
     The dates of their traits went with the traits.
     """
+    if not winners:
+        return []
     gone: Sequence[Any] = _TAKEN.execute(connection, losers=listed.values(winners)).all()
     return [(place, event, key, at, winners[loser]) for place, event, key, at, loser in gone if place != TRAIT]
 

@@ -71,9 +71,14 @@ class People:
         """Write new, changed and merged profiles, as of an arrival, and return the dates that are to be kept of them."""
         found = self._insert_new(connection, now, arrival)
         self._insert_identifiers(connection)
-        found += self._update_changed(connection, arrival)
         merged = {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}
-        return [*found, *_move(connection, merged, arrival)]
+        found += dates.of_merged(connection, merged)
+        changed = self._changed()
+        if changed or merged:
+            with bulk.together(connection):
+                found += _update(connection, changed, arrival)
+                _move(connection, merged, arrival)
+        return found
 
     def _may_teach(self, call: Call) -> bool:
         """Return whether a call may change somebody's traits: by saying them, or by telling which user a visitor is."""
@@ -155,13 +160,9 @@ class People:
         rows = [(ANONYMOUS_ID, id, self._by_anonymous[id].id) for id in sorted(self._new_anonymous_ids)]
         bulk.insert(connection, identifiers, ("type", "value", "profile_id"), rows)
 
-    def _update_changed(self, connection: Connection, arrival: int) -> list[dates.Found]:
+    def _changed(self) -> list[Profile]:
         everybody = {id(profile): profile for profile in (*self._by_user.values(), *self._by_anonymous.values())}
-        changed = [profile for key, profile in everybody.items() if profile.changed and key not in self._merged]
-        if not changed:
-            return []
-        _update(connection, changed, arrival)
-        return dates.of_changed(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
+        return [profile for key, profile in everybody.items() if profile.changed and key not in self._merged]
 
 
 _USERS: Final = Prepared(select(profiles.c.id, profiles.c.user_id).where(listed.one_of(profiles.c.user_id, "ids")))
@@ -202,8 +203,10 @@ def _found(connection: Connection, statement: Prepared, ids: Collection[str]) ->
     return statement.execute(connection, ids=listed.values(ids)).all() if ids else ()
 
 
-def _update(connection: Connection, changed: Sequence[Profile], arrival: int) -> None:
-    """Write the traits of profiles that are there."""
+def _update(connection: Connection, changed: Sequence[Profile], arrival: int) -> list[dates.Found]:
+    """Write the traits of profiles that are there, and return the dates in those that changed."""
+    if not changed:
+        return []
     rows = [
         {
             "id": _id(profile),
@@ -214,6 +217,7 @@ def _update(connection: Connection, changed: Sequence[Profile], arrival: int) ->
         for profile in changed
     ]
     _LEARNT.execute(connection, learnt=listed.documents(rows))
+    return dates.of_changed(connection, [(_id(profile), profile.traits, profile.news) for profile in changed])
 
 
 def _learnt() -> Prepared:
@@ -229,21 +233,16 @@ def _learnt() -> Prepared:
 _LEARNT: Final = _learnt()
 
 
-def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> list[dates.Found]:
-    """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have.
-
-    The dates are returned, to be kept with others.
-    """
+def _move(connection: Connection, winners: Mapping[int, int], arrival: int) -> None:
+    """Give everything of anonymous profiles to users', by profile id; they have no memberships, which only users have."""
     if not winners:
-        return []
+        return
     moved = listed.documents({"loser": loser, "winner": winner} for loser, winner in winners.items())
     losers = listed.values(winners)
     for statement in _MOVED:
         statement.execute(connection, moved=moved, losers=losers)
-    found = dates.of_merged(connection, winners)
     _GONE.execute(connection, losers=losers)
     _WON.execute(connection, arrived=arrival, winners=listed.values({*winners.values()}))
-    return found
 
 
 _WINNERS: Final = listed.rows("moved", {"loser": BigInteger, "winner": BigInteger})

@@ -16,6 +16,7 @@ from sync.apply import apply_within
 from sync.errors import StoreBusy, Unreachable
 from sync.store import Store
 from sync.store.audiences import hold
+from sync.store.bulk import together
 from sync.store.schema import audiences, heartbeats, profiles
 from tests.make import NOW, audience, definition
 from tests.meeting import met, several_writers
@@ -100,6 +101,24 @@ def test_readers_go_on_while_somebody_writes(store: Store) -> None:
 def test_a_row_that_refers_to_nobody_is_refused(store: Store) -> None:
     with pytest.raises(IntegrityError), store.writing() as connection:
         connection.execute(text("INSERT INTO identifiers (type, value, profile_id) VALUES ('anonymous_id', 'a', 4711)"))
+
+
+def test_statements_told_together_are_done_in_their_order(store: Store) -> None:
+    with store.writing() as connection:
+        with together(connection):
+            beat(connection, "a", "first")
+            connection.execute(update(heartbeats).values(detail="second"))
+
+        assert connection.scalars(select(heartbeats.c.detail)).all() == ["second"]
+
+
+def test_one_of_statements_told_together_that_is_refused_is_refused_with_the_others(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.writing() as connection, together(connection):
+        beat(connection, "a")
+        connection.execute(text("INSERT INTO identifiers (type, value, profile_id) VALUES ('anonymous_id', 'a', 4711)"))
+        beat(connection, "b")
+
+    assert names(store) == []
 
 
 def test_an_error_shows_no_value_that_was_bound(store: Store) -> None:
