@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from math import ceil, inf
 from typing import Any, Final
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 
 from sync.errors import TookTooLong
 
@@ -26,6 +26,10 @@ ENDED: Final = (
     "it took longer than SYNC_RUN_TIMEOUT allows, or somebody ended it in the database, and nothing was changed: "
     "look what the store waits for or is busy with, or allow a run more time"
 )
+
+
+_TELLING: Final = "deadline"
+"""Under which a connection keeps what is to be told."""
 
 
 @contextmanager
@@ -42,10 +46,27 @@ def ended_at(connection: Connection, until: float | None, usual: float | None) -
         with _asking(connection, until):
             yield
         return
-    telling = _Telling(until, inf if usual is None else usual)
-    event.listen(connection, "begin", telling.begin)
-    event.listen(connection, "before_cursor_execute", telling.before)
-    yield
+    # Asked for once, since at the end the connection may be lost, and would be made anew.
+    kept = connection.info
+    kept[_TELLING] = _Telling(until, inf if usual is None else usual)
+    try:
+        yield
+    finally:
+        kept.pop(_TELLING, None)
+
+
+def follow(engine: Engine) -> None:
+    """Let PostgreSQL be told by this engine's connections; to listen to a single one costs as much as some statements each time."""
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        if (telling := connection.info.get(_TELLING)) is not None:
+            telling.begin()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def asked(connection: Connection, *_: Any) -> None:
+        if (telling := connection.info.get(_TELLING)) is not None:
+            telling.before(connection)
 
 
 @contextmanager
@@ -75,10 +96,10 @@ class _Telling:
         self._until = until
         self._usual = self._told = usual
 
-    def begin(self, _connection: Connection) -> None:
+    def begin(self) -> None:
         self._told = self._usual
 
-    def before(self, connection: Connection, *_: Any) -> None:
+    def before(self, connection: Connection) -> None:
         left = self._until - time.monotonic()
         if left <= 0:
             raise TookTooLong(ENDED)

@@ -22,6 +22,7 @@ from sqlalchemy.pool import Pool
 
 from sync.errors import SettingsError
 from sync.json_value import decode
+from sync.store import deadline
 from sync.store.sqlite_functions import register
 from sync.store.types import to_text
 
@@ -82,6 +83,7 @@ def _postgresql(url: URL, patience: float, longest: float | None) -> Engine:
         told["lock_timeout"] = round(patience * 1000)
         _hurry(engine, round(patience * 1000))
     _tell(engine, told)
+    deadline.follow(engine)
     return engine
 
 
