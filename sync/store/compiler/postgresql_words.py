@@ -130,11 +130,12 @@ class PostgresqlWords:
     def position(self, text: Sql, part: Sql) -> Sql:
         return func.strpos(text, part)
 
-    def total(self, double: Sql) -> Sql:
-        return _finite(func.round(func.sum(_decimal(double)), literal_column("9")))
+    def total(self, place: Place) -> Sql:
+        return _finite(func.round(func.sum(_decimal(self.number(place))), literal_column("9")))
 
-    def mean(self, double: Sql) -> Sql:
+    def mean(self, place: Place) -> Sql:
         # Exact, unlike numeric division: the whole quotient of twice the sum, in billionths, plus the divisor by twice the divisor.
+        double = self.number(place)
         amount, parts = func.sum(_decimal(double), type_=Numeric()), func.count(double)
         billionths = func.div(
             func.abs(amount) * literal_column("2000000000") + parts, literal_column("2") * cast(parts, Numeric()), type_=Numeric()

@@ -98,16 +98,16 @@ class Rows:
 
 def aggregate(reduced: tree.Computed, rows: Rows) -> Sql:
     """Reduce the rows of a group; for all but `mode`, `first`, `last` and lists."""
-    number, text = rows.number, by_code_point(rows.text)
+    place, number, text = rows.place, rows.number, by_code_point(rows.text)
     match reduced:
         case tree.Count():
             return func.count()
         case tree.UniqueCount():
             return func.count(distinct(text))
         case tree.Arithmetic(function=ArithmeticFunction.SUM):
-            return Worded(lambda words: words.total(number), Double())
+            return Worded(lambda words: words.total(place), Double())
         case tree.Arithmetic():
-            return Worded(lambda words: words.mean(number), Double())
+            return Worded(lambda words: words.mean(place), Double())
         case tree.Extreme(function=function, type=type_):
             end = func.min if function is ExtremeFunction.MIN else func.max
             return end(number if type_ is ValueType.NUMBER else text)

@@ -95,11 +95,11 @@ class SqliteWords:
     def position(self, text: Sql, part: Sql) -> Sql:
         return func.instr(text, part)
 
-    def total(self, double: Sql) -> Sql:
-        return func.exact_total(double)
+    def total(self, place: Place) -> Sql:
+        return func.exact_total(_json(place))
 
-    def mean(self, double: Sql) -> Sql:
-        return func.exact_mean(double)
+    def mean(self, place: Place) -> Sql:
+        return func.exact_mean(_json(place))
 
     def json_list(self, text: Sql) -> Sql:
         return func.json_text_list(text)

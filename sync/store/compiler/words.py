@@ -89,11 +89,11 @@ class Words(Protocol):
 
     # Over the rows of a group.
 
-    def total(self, double: Sql) -> Sql:
-        """Add exactly, then round to 9 decimals."""
+    def total(self, place: Place) -> Sql:
+        """Add the numbers exactly, then round to 9 decimals."""
 
-    def mean(self, double: Sql) -> Sql:
-        """Add exactly, divide, then round to 9 decimals."""
+    def mean(self, place: Place) -> Sql:
+        """Add the numbers exactly, divide, then round to 9 decimals."""
 
     def json_list(self, text: Sql) -> Sql:
         """Write the texts, each of which is there once, as a JSON array sorted by code point."""
