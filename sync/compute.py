@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from sync.audience import Kind
 from sync.errors import InputError, NotFound, StoreBusy, SyncError, TookTooLong
+from sync.instant import iso
 from sync.language import tree
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
@@ -384,11 +385,11 @@ def _require_forward(audience: Stored, at: datetime) -> None:
         raise InputError(f"{audience.key} is retired: it is no longer in the definitions")
     if audience.computed_at is not None and at < audience.computed_at:
         raise InputError(
-            f"{audience.key} was computed as of {audience.computed_at.isoformat()} already; "
-            f"an audience's instants only move forward, and {at.isoformat()} is earlier"
+            f"{audience.key} was computed as of {iso(audience.computed_at)} already; "
+            f"an audience's instants only move forward, and {iso(at)} is earlier"
         )
 
 
 def _require_free(audience: Stored, slot: datetime | None) -> None:
     if slot is not None and audience.slot_at is not None and slot <= audience.slot_at:
-        raise InputError(f"{audience.key} was computed for its slot of {slot.isoformat()} already")
+        raise InputError(f"{audience.key} was computed for its slot of {iso(slot)} already")

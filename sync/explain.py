@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from sync.audience import Kind
 from sync.delivery import State
 from sync.errors import InputError
+from sync.instant import iso, optional_iso
 from sync.json_value import Json, decode
 from sync.language import explaining
 from sync.language.explaining import Compared, Evidence, Explained, Happened, Joined, Looked, NextChange, Occurred
@@ -219,32 +220,32 @@ def report(found: Explanation, most_events: int) -> dict[str, Json]:
         "audience": found.stored.key,
         "kind": found.stored.definition.kind.value,
         "user_id": found.user_id,
-        "at": _iso(found.at),
+        "at": optional_iso(found.at),
         "member": found.member,
         **({} if found.stored.is_audience else {"value": found.value}),
-        "since": _iso(found.since),
-        "next_change_at": _iso(found.next_change.at),
+        "since": optional_iso(found.since),
+        "next_change_at": optional_iso(found.next_change.at),
         "next_change_known": found.next_change.is_known,
-        "computed_at": _iso(found.stored.computed_at),
+        "computed_at": optional_iso(found.stored.computed_at),
         "in_step": found.in_step,
-        "recorded": None if recorded is None else {"value": recorded.value, "since": _iso(recorded.since)},
+        "recorded": None if recorded is None else {"value": recorded.value, "since": optional_iso(recorded.since)},
         "run": None if recorded is None or recorded.turn is None else _run(recorded.turn),
         "told": None if told is None else _told_report(told),
         "accepted": None if standing is None else _json(standing.accepted),
-        "accepted_at": None if standing is None else _iso(standing.accepted_at),
+        "accepted_at": None if standing is None else optional_iso(standing.accepted_at),
         "query": found.stored.definition.query,
         "condition": _node(found.condition, found.references, most_events),
     }
 
 
 def _run(turn: Turn) -> Json:
-    return {"id": turn.run_id, "at": _iso(turn.run_at), "started_at": _iso(turn.started_at)}
+    return {"id": turn.run_id, "at": optional_iso(turn.run_at), "started_at": optional_iso(turn.started_at)}
 
 
 def _told_report(told: Told) -> Json:
     return {
         "value": told.value,
-        "at": _iso(told.at),
+        "at": optional_iso(told.at),
         "state": told.state.value,
         "attempts": told.attempts,
         "reason": told.reason,
@@ -275,8 +276,8 @@ def _evidence(shown: Evidence, references: Mapping[str, Referred], most: int) ->
 def _referred(reference: Referred | None) -> Json:
     if reference is None:
         return None
-    since = _iso(reference.since)
-    return {"key": reference.key, "kind": reference.kind.value, "since": since, "computed_at": _iso(reference.computed_at)}
+    since = optional_iso(reference.since)
+    return {"key": reference.key, "kind": reference.kind.value, "since": since, "computed_at": optional_iso(reference.computed_at)}
 
 
 def _events(shown: Happened, most: int) -> Json:
@@ -285,7 +286,7 @@ def _events(shown: Happened, most: int) -> Json:
         "event": shown.name,
         "counted": len(shown.events),
         "of": shown.of,
-        "last": _iso(shown.last),
+        "last": optional_iso(shown.last),
         "reads": shown.reads,
         "events": listed,
         "more": len(shown.events) - len(listed),
@@ -294,9 +295,5 @@ def _events(shown: Happened, most: int) -> Json:
 
 def _event(one: Occurred, reads_: str | None) -> Json:
     message_id = one.event.message_id if isinstance(one.event, StoredEvent) else None
-    found: dict[str, Json] = {"timestamp": _iso(one.event.timestamp), "message_id": message_id}
+    found: dict[str, Json] = {"timestamp": iso(one.event.timestamp), "message_id": message_id}
     return found if reads_ is None else found | {"value": one.value}
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")

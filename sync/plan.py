@@ -24,6 +24,7 @@ from sync.apply import Changes, apply_within, compare
 from sync.audience import Definition
 from sync.compute import Clock, Look, Wanted, look, objection_to, ordered, record, traits_read
 from sync.errors import InputError
+from sync.instant import iso
 from sync.membership import Run
 from sync.store import Session, Store, audiences, difference, ledger
 from sync.store.audiences import Stored
@@ -270,7 +271,7 @@ def _refused(stored: Stored, step: Step) -> list[str]:
     if stored.version != step.version or _digest_of(stored.definition.query) != step.query:
         return [f"{step.audience}: its query is another one (version {stored.version}, the plan has {step.version})"]
     if stored.computed_at is not None and stored.computed_at > step.at:
-        return [f"{step.audience}: it was computed as of {stored.computed_at.isoformat()} since"]
+        return [f"{step.audience}: it was computed as of {iso(stored.computed_at)} since"]
     return []
 
 

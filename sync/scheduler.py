@@ -27,6 +27,7 @@ from sync.app import system_clock
 from sync.audience import Every, Schedule
 from sync.compute import Clock, Fence, compute, compute_slot, note_ended, passed_in_vain, with_what_it_reads
 from sync.errors import InputError, SyncError, TookTooLong
+from sync.instant import iso
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
 from sync.slots import latest_slot, trigger_of
@@ -190,7 +191,7 @@ class Scheduler:
             return
         if self._ahead.get(audience.key) != until:
             said = "%s was computed as of %s, and its schedule waits until then; personas-sync sync %s computes it now"
-            log.warning(said, audience.key, until.isoformat(), audience.key)
+            log.warning(said, audience.key, iso(until), audience.key)
         self._ahead[audience.key] = until
 
     def _passed_in_vain(self, session: Session, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from sync.call.records import Call, CallType
+from sync.instant import iso
 from sync.json_value import Json
 
 _IDS: Final = {"userId": "user_id", "anonymousId": "anonymous_id", "groupId": "group_id", "previousId": "previous_id"}
@@ -23,13 +23,9 @@ def dump(call: Call) -> dict[str, Json]:
             written[name] = value
     if call.type is CallType.TRACK:
         written["event"] = call.event
-    written["timestamp"] = _iso(call.timestamp)
-    written["receivedAt"] = _iso(call.received_at)
+    written["timestamp"] = iso(call.timestamp)
+    written["receivedAt"] = iso(call.received_at)
     written["traits" if call.type in (CallType.IDENTIFY, CallType.GROUP) else "properties"] = dict(call.properties)
     written["context"] = dict(call.context)
     written["integrations"] = dict(call.integrations)
     return written
-
-
-def _iso(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")

@@ -17,7 +17,7 @@ import typer
 from sync.cli.options import At, JsonFlag, whole
 from sync.cli.output import clean, count, facts, say, say_json, shown_at
 from sync.cli.session import opened_app
-from sync.reports.instants import iso
+from sync.instant import iso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

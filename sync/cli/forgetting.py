@@ -11,7 +11,7 @@ import typer
 from sync.cli.options import JsonFlag
 from sync.cli.output import clean, count, facts, note, say, say_json, shown_at
 from sync.cli.session import opened_app
-from sync.reports.instants import iso
+from sync.instant import iso
 
 if TYPE_CHECKING:
     from sync.forget import Forgotten

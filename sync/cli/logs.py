@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from sync.instant import iso
+
 if TYPE_CHECKING:
     from sync.json_value import Json
 
@@ -78,7 +80,7 @@ class _Objects(_Lines):
 def _instant(record: logging.LogRecord) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(datetime.fromtimestamp(record.created, UTC), "milliseconds")
 
 
 def _told(record: logging.LogRecord) -> list[str]:

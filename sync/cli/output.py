@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from sync.instant import iso
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -44,7 +46,7 @@ def say_json(value: Mapping[str, object]) -> None:
 
 def shown_at(at: datetime | None, absent: str = "-") -> str:
     """Write an instant for people: to the second."""
-    return absent if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return absent if at is None else iso(at, "seconds")
 
 
 def in_table(at: datetime | None, absent: str = "-") -> str:

@@ -11,7 +11,7 @@ from sync.cli.options import At, JsonFlag, Keys, whole
 from sync.cli.output import clean, count, note, say, say_json, shown_at, table
 from sync.cli.session import changed_lines, opened_app
 from sync.errors import InputError
-from sync.reports.instants import iso
+from sync.instant import iso
 
 if TYPE_CHECKING:
     from sync.app import App

@@ -158,7 +158,7 @@ def _planned(app: App, file: Path) -> Sequence[Run]:
 def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored, ...]:
     """Return what is to be computed, in order. Raises InputError, before anything is done, for what cannot be."""
     from sync.errors import InputError
-    from sync.reports.instants import iso
+    from sync.instant import iso
     from sync.synchronise import chosen
 
     found = chosen(app.store, keys)

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time
 from importlib import resources
 from typing import Final
 
+from sync.instant import iso
 from sync.json_value import Json
 
 BATCH: Final = 100
@@ -83,4 +84,4 @@ def _track(order: Order) -> dict[str, Json]:
 
 
 def _midnight(day: date) -> str:
-    return datetime.combine(day, time(), UTC).isoformat().replace("+00:00", "Z")
+    return iso(datetime.combine(day, time(), UTC))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sync.demo import Checked, Demo, Synced, prepared
 from sync.errors import InputError
+from sync.instant import iso
 from sync.json_value import Json, encode
 
 KEYS = {"order_completed_last_30days": "30 days", "big_spenders": "big", "lapsed_customers": "lapsed"}
@@ -80,7 +81,7 @@ def _verdict(checked: Checked, seconds: float) -> str:
 def _as_json(rows: list[Synced], checked: Checked, seconds: float) -> Json:
     syncs: list[Json] = [
         {
-            "at": row.at.isoformat().replace("+00:00", "Z"),
+            "at": iso(row.at),
             "members": dict(row.members),
             "entered": row.entered,
             "exited": row.exited,

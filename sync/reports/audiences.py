@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import TypeAlias
 
 from sync.audience import Schedule
+from sync.instant import iso, optional_iso
 from sync.json_value import Json
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.tree import Query
 from sync.membership import Run
 from sync.reports import depends
-from sync.reports.instants import iso, optional_iso
 from sync.reports.runs import past_run_report
 from sync.store import audiences, ledger, runs
 from sync.store.audiences import Stored

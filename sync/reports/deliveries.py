@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 from sync.call import dump
 from sync.delivery import Lane, State
 from sync.errors import InputError, NotFound
+from sync.instant import iso, optional_iso
 from sync.json_value import Json, decode
 from sync.payload import Mapping as Choices
 from sync.payload import bodies
-from sync.reports.instants import iso, optional_iso
 from sync.store import leases, ledger, lookup, queue
 from sync.store.leases import Pause
 from sync.store.lookup import Connection, LedgerRow

@@ -5,16 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-def iso(at: datetime) -> str:
-    """Write an instant as ISO 8601 in UTC, as exactly as it is."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def optional_iso(at: datetime | None) -> str | None:
-    """Write an instant, or null."""
-    return None if at is None else iso(at)
-
-
 def instant(text: str) -> datetime:
     """Read an ISO 8601 date or timestamp; one without a zone is UTC, a date is its first instant. Raises ValueError."""
     try:

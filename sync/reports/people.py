@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sync.instant import iso, optional_iso
 from sync.json_value import Json, decode
-from sync.reports.instants import iso, optional_iso
 from sync.store import audiences, ledger, lookup
 from sync.store.audiences import Stored
 from sync.store.lookup import Change, Connection, Person

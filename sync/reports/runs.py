@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sync.instant import iso, optional_iso
 from sync.json_value import Json
 from sync.membership import Run
-from sync.reports.instants import iso, optional_iso
 
 
 def run_report(run: Run) -> dict[str, Json]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sync.delivery import Lane
 from sync.errors import NotFound
+from sync.instant import iso
 from sync.json_value import Json
-from sync.reports.instants import iso
 from sync.store import metadata_types
 from sync.store.lookup import Connection
 from sync.store.metadata_types import KeyType

@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
+from sync.instant import iso
 from sync.store import leases
 from sync.store.leases import Pause
 
@@ -79,7 +80,7 @@ class Breaker:
             KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked, self._draw)
         )
         extra = {"lane": self._lane.value}
-        log.warning("lane %s paused until %s: %s", self._lane, until.isoformat(timespec="seconds"), worst.reason, extra=extra)
+        log.warning("lane %s paused until %s: %s", self._lane, iso(until, "seconds"), worst.reason, extra=extra)
         # In the order in which whoever else holds several takes them.
         for lane in sorted(Lane) if refused else (self._lane,):
             before = known.get(lane)

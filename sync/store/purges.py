@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 
 from sync.errors import InputError
+from sync.instant import iso
 from sync.language import tree
 from sync.language.reach import reach, reaches
 from sync.store.dates import CONTEXT, PROPERTY
@@ -90,7 +91,7 @@ def require_changes(connection: Connection, at: datetime) -> None:
     until = horizon(connection, CHANGES)
     if until is not None and at < until:
         raise InputError(
-            f"entries and exits before {_shown(until)} have been thrown away "
+            f"entries and exits before {iso(until, 'seconds')} have been thrown away "
             "(SYNC_RETAIN_CHANGES): who was in before that can no longer be told"
         )
 
@@ -100,8 +101,8 @@ def require_calls(connection: Connection, query: tree.Query, at: datetime) -> No
     until, span = horizon(connection, CALLS), reach(query)
     if until is not None and reaches(query) and (span is None or at - span < until):
         raise InputError(
-            f"calls before {_shown(until)} have been thrown away (SYNC_RETAIN_EVENTS), and the query looks at earlier ones "
-            f"as of {_shown(at)}"
+            f"calls before {iso(until, 'seconds')} have been thrown away (SYNC_RETAIN_EVENTS), and the query looks at earlier ones "
+            f"as of {iso(at, 'seconds')}"
         )
 
 
@@ -183,10 +184,6 @@ def count_held(connection: Connection, until: datetime) -> int:
     """Count the calls before an instant that stay because something of them is owed or was rejected."""
     statement = select(func.count()).select_from(calls).where(calls.c.timestamp < until, _is_delivered_for())
     return connection.scalars(statement).one()
-
-
-def _shown(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _let_commit_soon(connection: Connection) -> None:

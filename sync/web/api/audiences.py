@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from sync.errors import InputError
+from sync.instant import iso, optional_iso
 from sync.json_value import Json
 from sync.reports.audiences import history_report, listed, shown
-from sync.reports.instants import iso, optional_iso
 from sync.reports.people import member_report
 from sync.reports.runs import past_run_report
 from sync.store import audiences as stored_audiences

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode
 
 from sync.call import Call, CallType
 from sync.errors import NotFound
+from sync.instant import iso
 from sync.json_value import Json, decode, encode
-from sync.reports.instants import iso
 from sync.store import ledger, people
 from sync.store.calls import Place
 from sync.store.lookup import Connection
