@@ -56,7 +56,7 @@ def test_a_first_sync_tells_every_member_and_a_later_one_only_what_changed(histo
 def test_an_audience_that_takes_too_long_fails_and_says_what_to_do_and_the_others_go_on(
     history: Any, standin: StandIn, database_url: str
 ) -> None:
-    history.environ["SYNC_RUN_TIMEOUT"] = "1 second"
+    history.environ["SYNC_RUN_TIMEOUT"] = "3 seconds"
     history.write("personas.yaml", "audiences: [{name: Buyers, query: event('x').count() >= 1}, {name: In, query: trait('n') = 1}]")
     store = Store.at(database_url)
 

@@ -25,14 +25,14 @@ from tests.make import after, again, audience, definition, identify, keep, stand
 from tests.scheduler.running import Hands, Watch, defined, scheduler, wait_until
 
 HOURLY = Every(timedelta(hours=1))
-SECONDS = 0.5
+SECONDS = 1.0
 ORDERED = "event('Order Completed').count() >= 1"
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 @pytest.fixture
 def hurried(database_url: str) -> Iterator[Store]:
-    """A store in which a run may take half a second."""
+    """A store in which a run may take a second."""
     opened = Store.at(database_url, SECONDS)
     yield opened
     opened.close()
@@ -165,7 +165,7 @@ def test_an_audience_that_was_computed_after_all_is_no_longer_shown_as_failed(hu
 
 
 def test_other_audiences_go_on_while_one_hangs_also_where_several_refer_to_it(database_url: str) -> None:
-    store = Store.at(database_url, 5)
+    store = Store.at(database_url, 6)
     keep(store, track("ann"), identify("bob", {"in": True}))
     refers = f"trait('hangs') = true and {ORDERED}"
     defined(
@@ -179,9 +179,9 @@ def test_other_audiences_go_on_while_one_hangs_also_where_several_refer_to_it(da
     with calls_that_cannot_be_read(store):
         running.start()
         try:
-            wait_until(lambda: len(watch.look()) >= 3, 4.5)
+            wait_until(lambda: len(watch.look()) >= 3, 5.5)
             assert all_runs(store, "hangs") == []
-            wait_until(lambda: all_runs(store, "hangs"), 10)
+            wait_until(lambda: all_runs(store, "hangs"), 12)
         finally:
             running.stop()
 
