@@ -87,12 +87,15 @@ class Meanwhile:
         self._store = store
         self._happens = [happens]
 
-    def connected(self) -> Any:
+    def run_ends(self) -> float | None:
+        return self._store.run_ends()
+
+    def connected(self, until: float | None = None) -> Any:
         outer = self
 
         class Sessions:
             def __enter__(self) -> Any:
-                self._context = outer._store.connected()
+                self._context = outer._store.connected(until)
                 self._session = self._context.__enter__()
                 return self
 
