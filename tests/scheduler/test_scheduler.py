@@ -17,6 +17,7 @@ from sync.app import system_clock
 from sync.audience import Cron, Every, Guard, Manual, Schedule
 from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
+from sync.instant import iso
 from sync.lead import LEADING
 from sync.scheduler import HEARTBEAT, Scheduler
 from sync.serve import watch
@@ -180,7 +181,7 @@ def test_a_schedule_that_waits_for_a_time_far_off_says_so_once(
         hands.now = after(hours=hour)
         running.run_due("buyers")
 
-    said = f"buyers was computed as of {after(days=1).isoformat()}, and its schedule waits until then"
+    said = f"buyers was computed as of {iso(after(days=1))}, and its schedule waits until then"
     assert caplog.text.count(said) == 1
 
 
