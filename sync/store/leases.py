@@ -84,11 +84,14 @@ def take_some(
 ) -> list[Lease]:
     """Take up to so many leases that are free or have run out; what another transaction is taking is passed over."""
     ends = now + duration
-    rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
-    connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
     free = or_(leases.c.owner == "", _is_over(**_at(now)))
     wanted = select(leases).where(leases.c.name.in_(names), free).order_by(leases.c.name).limit(most)
     found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
+    if len(found) < min(most, len(names)):
+        # Somebody else may have the others, or there may be no rows for them yet.
+        rows = [{"name": name, "owner": "", "epoch": 0, "expires_at": now} for name in names]
+        connection.execute(upsert(connection, leases).values(rows).on_conflict_do_nothing())
+        found = connection.execute(wanted.with_for_update(skip_locked=True)).all()
     taken = update(leases).where(leases.c.name.in_([row.name for row in found]))
     connection.execute(taken.values(owner=owner, epoch=leases.c.epoch + 1, expires_at=ends))
     return [Lease(name=row.name, owner=owner, epoch=row.epoch + 1, expires_at=ends, taken_over=bool(row.owner)) for row in found]
@@ -129,8 +132,8 @@ def give_back(connection: Connection, several: Sequence[Lease]) -> None:
 def let_go(connection: Connection, several: Collection[str], owner: str) -> None:
     """End whichever of these leases an owner holds, who has lost count of them."""
     theirs = and_(leases.c.name.in_(several), leases.c.owner == owner)
-    _lock(connection, leases.c.name, theirs)
-    connection.execute(update(leases).where(theirs).values(owner=""))
+    if _lock(connection, leases.c.name, theirs):
+        connection.execute(update(leases).where(theirs).values(owner=""))
 
 
 def count_held(connection: Connection, prefix: str, now: datetime) -> int:
@@ -171,8 +174,8 @@ def pause(connection: Connection, pause: Pause) -> None:
 def try_key_again(connection: Connection, now: datetime) -> None:
     """Let lanes that wait because the key was refused try at once."""
     waiting = and_(lanes.c.key_refused, lanes.c.paused_until > now)
-    _lock(connection, lanes.c.lane, waiting)
-    connection.execute(update(lanes).where(waiting).values(paused_until=now))
+    if _lock(connection, lanes.c.lane, waiting):
+        connection.execute(update(lanes).where(waiting).values(paused_until=now))
 
 
 def begin_probe(connection: Connection, pause: Pause, now: datetime, until: datetime) -> bool:
@@ -220,12 +223,12 @@ def last_beat(connection: Connection, name: str) -> datetime | None:
     return connection.scalars(select(heartbeats.c.at).where(heartbeats.c.name == name)).one_or_none()
 
 
-def _lock(connection: Connection, key: Column[str], condition: ColumnElement[bool]) -> None:
-    """Keep other writers away from rows of a table, taking them in the order of their key.
+def _lock(connection: Connection, key: Column[str], condition: ColumnElement[bool]) -> bool:
+    """Keep other writers away from rows of a table, taking them in the order of their key; return whether there are any.
 
     An UPDATE takes them as they lie in the table: two that meet the same rows in different orders would wait for each other.
     """
-    connection.execute(select(key).where(condition).order_by(key).with_for_update(key_share=True)).all()
+    return bool(connection.execute(select(key).where(condition).order_by(key).with_for_update(key_share=True)).all())
 
 
 def _at(now: datetime) -> dict[str, datetime]:
