@@ -35,8 +35,10 @@ class LookUps:
         with self._lock:
             found = self._under_way.get(name)
             if found is None:
-                found = self._under_way[name] = _UnderWay()
+                found = _UnderWay()
+                # Before it is known to others: where no thread can be started, nobody may wait for it for ever.
                 threading.Thread(target=self._run, args=(name, found), name="look-up", daemon=True).start()
+                self._under_way[name] = found
         return found.result(seconds)
 
     def _run(self, name: str, found: _UnderWay) -> None:

@@ -1,4 +1,4 @@
-"""Instants as text: ISO 8601 in UTC, as exactly as they are."""
+"""Reads instants as people give them, on the command line and in URLs; how they are written is in `sync.instant`."""
 
 from __future__ import annotations
 

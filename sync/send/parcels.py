@@ -52,8 +52,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @classmethod
     def of(cls, subject: str, *parts: Part) -> Parcel:
         document = parts[0].document
-        # Mostly there is one, and these are made by the million.
-        for part in parts[1:] if len(parts) > 1 else ():
+        for part in parts[1:]:
             # Never in place: what several users are told is the same object.
             document = merge(document, part.document)
         return cls(subject=subject, parts=parts, document=document)

@@ -43,7 +43,9 @@ def together(connection: Connection) -> Iterator[None]:
 
     What goes wrong is raised at the end, as SQLAlchemy would raise it; nothing after that has been done.
     """
-    if connection.dialect.name == "sqlite":
+    dbapi: Any = connection.dialect.loaded_dbapi
+    # A libpq before 14 waits for each; psycopg[binary] brings a newer one.
+    if connection.dialect.name == "sqlite" or not dbapi.Pipeline.is_supported():
         yield
         return
     driver = connection.connection.driver_connection
@@ -51,7 +53,7 @@ def together(connection: Connection) -> Iterator[None]:
     try:
         with driver.pipeline():
             yield
-    except connection.dialect.loaded_dbapi.Error as error:
+    except dbapi.Error as error:
         raise _as_sqlalchemys("(several statements)", error) from error
 
 
