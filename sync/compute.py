@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -39,6 +39,12 @@ TRIES: Final = 5
 
 NOTING: Final = 3.0
 """Seconds that writing down may take that a run has been ended."""
+
+REMEMBERED: Final = timedelta(seconds=10)
+"""What the store knows of an audience's last slot is no older, however many have passed since at which nothing happened."""
+
+FEW: Final = 20
+"""So many transactions' calls are looked at again by the next slot rather than writing down that they concern nobody."""
 
 Clock = Callable[[], datetime]
 Fence = Callable[[Connection], None]
@@ -141,9 +147,10 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
 
 
 def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datetime, fence: Fence | None = None) -> bool:
-    """Take a slot at which there is nobody to look at, as at most; False where `compute_slot` is to see to it.
+    """Pass a slot at which there is nobody to look at, as at most; False where `compute_slot` is to see to it.
 
-    The audience must have been read a moment ago: if it has changed since, nothing is done.
+    The store is told of one now and then, since to tell it of each would be most of what an idle second costs: whoever passes
+    a slot must remember it. The audience must have been read a moment ago: if it has changed since, nothing is done.
     """
     if audience.computed_at is None or at < audience.computed_at:
         return False
@@ -156,6 +163,8 @@ def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datet
     looked = Look(audience=audience, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
     if objection_to(looked) is not None:
         return False
+    if at - audience.computed_at < REMEMBERED and seen.mark.number - then.mark.number < FEW:
+        return True
     with session.writing() as connection:
         if fence is not None:
             fence(connection)

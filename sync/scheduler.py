@@ -83,8 +83,9 @@ class Scheduler:
         self._requested: set[str] = set()
         # What is being computed, so that one that hangs keeps one thread busy and not a second one, too.
         self._at_work: dict[str, threading.Lock] = {}
-        # The slot whose run was ended since it had had all its time, by audience: the next one is tried.
-        self._ended: dict[str, datetime] = {}
+        # The slot that is over by audience, be it that the store does not know: its run was ended since it had had all its time,
+        # and the next one is tried, or there was nothing to see.
+        self._over: dict[str, datetime] = {}
         # The run that each audience is held by, so that it is said once.
         self._guarded: dict[str, int | None] = {}
         # Until when each waits that was computed as of a later time, so that it is said once.
@@ -171,7 +172,7 @@ class Scheduler:
             if not due:
                 raise
             one, slot = due.pop(0)
-            self._ended[one.key] = slot
+            self._over[one.key] = slot
             self._say(one, note_ended(self._store, one, now, now, self._clock, fence, error))
         for one, slot in due:
             if not self._run_slot(one, slot, now, fence):
@@ -182,7 +183,7 @@ class Scheduler:
         """Return the slot that an audience is due for, if any."""
         self._say_if_ahead(audience, now)
         slot = latest_slot(audience.definition.schedule, now)
-        return slot if slot is not None and _is_due(audience, slot) and self._ended.get(audience.key) != slot else None
+        return slot if slot is not None and _is_due(audience, slot) and self._over.get(audience.key) != slot else None
 
     def _say_if_ahead(self, audience: Stored, now: datetime) -> None:
         """Say once that a schedule waits for an instant that is far off: the clock was wrong, or somebody said `sync --at`."""
@@ -199,7 +200,10 @@ class Scheduler:
         if not at_work.acquire(timeout=OTHERS):
             raise _AtWorkElsewhere
         try:
-            return passed_in_vain(session, audience, slot, now, fence)
+            is_passed = passed_in_vain(session, audience, slot, now, fence)
+            if is_passed:
+                self._over[audience.key] = slot
+            return is_passed
         finally:
             at_work.release()
 
@@ -214,7 +218,7 @@ class Scheduler:
         try:
             self._compute_slot(audience, slot, now, fence)
         except TookTooLong:
-            self._ended[audience.key] = slot
+            self._over[audience.key] = slot
             raise
         finally:
             at_work.release()
@@ -233,7 +237,7 @@ class Scheduler:
         if run is None:
             return
         if run.outcome is Outcome.FAILED:
-            self._ended[audience.key] = slot
+            self._over[audience.key] = slot
         self._say(audience, run)
         self._owed()
 

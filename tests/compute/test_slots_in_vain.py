@@ -19,6 +19,7 @@ from sync.store.audiences import Stored, by_key
 from sync.store.basis import from_json
 from sync.store.schema import audiences, runs
 from tests.compute.instants import RECENT, again_by_key, at, count
+from tests.conftest import StandingClock
 from tests.make import after, again, audience, definition, identify, keep, standing_clock, track
 
 
@@ -52,6 +53,38 @@ def test_what_came_in_and_concerns_nobody_is_seen_by_then(store: Store) -> None:
     assert before is not None
     assert seen is not None
     assert seen.mark.number > before.mark.number
+
+
+def test_of_slots_in_every_second_the_store_is_told_of_each_tenth(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    at(store, buyers, after())
+
+    assert all(passes(store, again(store, buyers), after(seconds=second)) for second in range(1, 20))
+
+    assert (again(store, buyers).slot_at, again(store, buyers).computed_at) == (after(seconds=10), after(seconds=10))
+
+
+def test_what_happens_between_slots_that_the_store_was_not_told_of_is_found(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    at(store, buyers, after())
+    assert passes(store, again(store, buyers), after(seconds=1))
+    keep(store, track("bob", at=after(seconds=1)))
+
+    assert not passes(store, again(store, buyers), after(seconds=2))
+
+
+def test_much_that_concerns_nobody_is_not_looked_at_again_in_every_second(store: Store) -> None:
+    keep(store, track("ann"))
+    buyers = audience(store, query=RECENT)
+    at(store, buyers, after())
+    for one in range(30):
+        keep(store, track("ann", f"Something Else {one}"))
+
+    assert passes(store, again(store, buyers), after(seconds=1))
+
+    assert again(store, buyers).computed_at == after(seconds=1)
 
 
 HAPPENINGS: dict[str, tuple[Callable[[Store], object], timedelta]] = {
@@ -149,3 +182,18 @@ def test_such_a_slot_takes_one_connection_and_four_statements(store: Store) -> N
 
     assert len([one for one in statements if not one.startswith("BEGIN")]) == 4
     assert len(connections) == 1
+
+
+def test_a_slot_that_the_store_was_not_told_of_is_over_all_the_same(store: Store, clock: StandingClock) -> None:
+    apply(store, [definition(query=RECENT, schedule=Every(timedelta(seconds=1)))], clock())
+    scheduler = Scheduler(store, clock, lambda: None)
+    scheduler.run_due("buyers")
+    clock.advance(timedelta(seconds=1))
+    scheduler.run_due("buyers")
+    statements = list[str]()
+    event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+
+    scheduler.run_due("buyers")
+
+    assert len([one for one in statements if not one.startswith("BEGIN")]) == 1
+    assert again_by_key(store).slot_at == clock() - timedelta(seconds=1)

@@ -13,6 +13,7 @@ from sync.app import system_clock
 from sync.audience import Every
 from sync.compute import compute
 from sync.errors import TookTooLong, Unreachable
+from sync.instant import iso
 from sync.membership import Outcome, Run
 from sync.scheduler import Scheduler
 from sync.store import Store, requested, runs
@@ -166,13 +167,16 @@ def test_an_audience_that_was_computed_after_all_is_no_longer_shown_as_failed(hu
 
 def test_other_audiences_go_on_while_one_hangs_also_where_several_refer_to_it(database_url: str) -> None:
     store = Store.at(database_url, 6)
-    keep(store, track("ann"), identify("bob", {"in": True}))
+    now = system_clock()
+    # Somebody leaves in each second.
+    leave = [identify(f"user {second}", {"ends": iso(now + timedelta(seconds=second))}) for second in range(1, 10)]
+    keep(store, track("ann"), *leave)
     refers = f"trait('hangs') = true and {ORDERED}"
     defined(
         store,
         definition("hangs", query=ORDERED, schedule=HOURLY),
         *(definition(f"refers_{number}", query=refers, schedule=HOURLY) for number in range(2)),
-        definition("buyers", query="trait('in') = true", schedule=Every(timedelta(seconds=1))),
+        definition("buyers", query="trait('ends').within_next(1 days)", schedule=Every(timedelta(seconds=1))),
     )
     running, watch = Scheduler(store, system_clock, lambda: None), Watch(store)
 

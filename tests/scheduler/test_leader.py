@@ -92,6 +92,7 @@ def test_one_that_stops_is_followed_within_a_second(store: Store, started) -> No
 
     assert took(lambda: second.lead.held, 5) <= 1.0
     slot = slot_of(store, "buyers")
+    keep(store, track("ann"))
     took(lambda: slot_of(store, "buyers") != slot, 5)
     assert epoch(store) == before + 1
 

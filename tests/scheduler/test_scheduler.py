@@ -278,7 +278,8 @@ def test_a_schedule_of_seconds_goes_on_and_on(store: Store) -> None:
 
     watch = Watch(store)
     running.start()
-    wait_until(lambda: len(watch.look()) >= 3)
+    # The store is told of a slot right away where there is somebody to look at.
+    wait_until(lambda: keep(store, identify("ann")) and len(watch.look()) >= 3)
     running.stop()
 
     assert len({at.replace(microsecond=0) for at in watch.seen}) == len(watch.seen)
@@ -301,7 +302,7 @@ def test_a_job_that_raises_stops_neither_itself_nor_the_others(store: Store, cap
 
     watch = Watch(store)
     running.start()
-    wait_until(lambda: len(watch.look()) >= 3 and looked, 8.0)
+    wait_until(lambda: keep(store, identify("ann")) and len(watch.look()) >= 3 and looked, 8.0)
     running.stop()
 
     # The other slots found nothing new.
