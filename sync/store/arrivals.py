@@ -11,11 +11,13 @@ is told by the *origin*, in which case marks mean nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Text, cast, column, func, insert, select, update
 
+from sync.store.bulk import Question
 from sync.store.prepared import Prepared
 from sync.store.schema import arrivals
 
@@ -36,10 +38,21 @@ class Mark:
 
 def number(connection: Connection) -> int:
     """Return the number of this transaction, which must be one that writes."""
-    if connection.dialect.name != _SQLITE:
-        return int(_TRANSACTION.execute(connection).scalar_one())
-    found = _RAISED.execute(connection).scalar_one_or_none()
-    if found is None:
+    asked = wanted(connection)
+    return number_in(connection, asked.statement.rows(connection, **asked.told))
+
+
+def wanted(connection: Connection) -> Question:
+    """Return what to ask for the number of this transaction; the answer goes to `number_in`."""
+    return Question(_RAISED if connection.dialect.name == _SQLITE else _TRANSACTION, {})
+
+
+def number_in(connection: Connection, answer: Sequence[Any]) -> int:
+    """Return the number that an answer has."""
+    if answer:
+        ((found,),) = answer
+    else:
+        # On SQLite, before there is a row.
         found = connection.scalars(insert(arrivals).values(id=1, last=1).returning(arrivals.c.last)).one()
     return int(found)
 

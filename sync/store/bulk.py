@@ -6,8 +6,9 @@ and by the driver's `executemany` on SQLite. Values are what the driver takes: i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -21,6 +22,14 @@ Row: TypeAlias = tuple[Any, ...]
 _KINDS: Final = frozenset(
     {"DataError", "IntegrityError", "InterfaceError", "InternalError", "OperationalError", "ProgrammingError"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement that returns rows, and what it is told."""
+
+    statement: Prepared
+    told: Mapping[str, Any]
 
 
 def insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -43,28 +52,59 @@ def together(connection: Connection) -> Iterator[None]:
 
     What goes wrong is raised at the end, as SQLAlchemy would raise it; nothing after that has been done.
     """
-    dbapi: Any = connection.dialect.loaded_dbapi
-    # A libpq before 14 waits for each; psycopg[binary] brings a newer one.
-    if connection.dialect.name == "sqlite" or not dbapi.Pipeline.is_supported():
+    if not _need_not_wait(connection):
         yield
         return
+    try:
+        with _driver(connection).pipeline():
+            yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _as_sqlalchemys("(several statements)", error) from error
+
+
+def answers(connection: Connection, *asked: Question) -> list[list[Any]]:
+    """Ask several things, in the order given and without waiting for each, and return the rows of each as the driver has them."""
+    if not _need_not_wait(connection):
+        return [one.statement.rows(connection, **one.told) for one in asked]
+    driver = _driver(connection)
+    with together(connection), ExitStack() as stack:
+        cursors = [stack.enter_context(driver.cursor()) for _ in asked]
+        for cursor, one in zip(cursors, asked, strict=True):
+            cursor.execute(*one.statement.written(connection, one.told))
+        return [cursor.fetchall() for cursor in cursors]
+
+
+def _need_not_wait(connection: Connection) -> bool:
+    dbapi: Any = connection.dialect.loaded_dbapi
+    # A libpq before 14 waits for each; psycopg[binary] brings a newer one.
+    return connection.dialect.name != "sqlite" and bool(dbapi.Pipeline.is_supported())
+
+
+def _driver(connection: Connection) -> Any:
     driver = connection.connection.driver_connection
     assert driver is not None, "it is connected"
-    try:
-        with driver.pipeline():
-            yield
-    except dbapi.Error as error:
-        raise _as_sqlalchemys("(several statements)", error) from error
+    return driver
 
 
 def new_ids(connection: Connection, table: Table, number: int) -> Sequence[int]:
     """Return ids that nobody has, for rows that this transaction, which must be one that writes, will insert."""
+    asked = ids_wanted(connection, table, number)
+    return ids_in(connection, asked.statement.rows(connection, **asked.told), number)
+
+
+def ids_wanted(connection: Connection, table: Table, number: int) -> Question:
+    """Return what to ask for so many ids; the answer goes to `ids_in`."""
+    return Question((_last if connection.dialect.name == "sqlite" else _following)(table), {"number": number})
+
+
+def ids_in(connection: Connection, answer: Sequence[Any], number: int) -> Sequence[int]:
+    """Return the ids of an answer, of which the same transaction must insert before it asks again."""
+    ((found,),) = answer
     if connection.dialect.name == "sqlite":
-        last = _last(table).execute(connection).scalar_one() or 0
-        return range(last + 1, last + 1 + number)
-    found: list[int] | None = _following(table).execute(connection, number=number).scalar_one()
+        return range((found or 0) + 1, (found or 0) + 1 + number)
     # Of no rows there is no array.
-    return found or ()
+    ids: Sequence[int] = found or ()
+    return ids
 
 
 @lru_cache
@@ -87,10 +127,8 @@ def _insert(table: str, names: tuple[str, ...]) -> str:
 
 
 def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
-    driver = connection.connection.driver_connection
-    assert driver is not None, "it is connected"
     try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
     except connection.dialect.loaded_dbapi.Error as error:

@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Row, literal, select, tuple_
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
 from sync.store import arrivals, bulk, dates, listed, suppressions
+from sync.store.bulk import Question
 from sync.store.dialect import upsert
 from sync.store.prepared import Prepared
 from sync.store.profiles import People
-from sync.store.schema import calls, deliveries, rejected_calls
+from sync.store.schema import calls, deliveries, profiles, rejected_calls
 from sync.store.types import to_micros, to_text
 
 Owed = Callable[[Call], Sequence[tuple[Lane, str]]]
@@ -47,8 +48,23 @@ def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, 
     people, in the same instant: nothing was written then, and the same batch can be given again. Calls that name somebody who was
     forgotten are dropped.
     """
-    fresh = _without_duplicates(connection, batch)
-    accepted = _keep_fresh(connection, fresh, owed, now) if fresh else 0
+    first: dict[str, tuple[str, Call]] = {}
+    for both in batch:
+        first.setdefault(both[1].message_id, both)
+    # In this order: whoever is being forgotten at this moment is either found here, or was loaded as a profile that is gone when a
+    # call is to refer to it, and the batch is given again.
+    stored, users, owners, salt = bulk.answers(
+        connection,
+        Question(_STORED, {"message_ids": listed.values(first)}),
+        *People.wanted([call for _, call in first.values()]),
+        Question(suppressions.SALT_IN_USE, {}),
+    )
+    known = {message_id for (message_id,) in stored}
+    fresh = [both for message_id, both in first.items() if message_id not in known]
+    wanted = suppressions.without(connection, fresh, salt)
+    if wanted:
+        _keep_fresh(connection, wanted, People.of(users, owners), owed, now)
+    accepted = len(wanted)
     return Kept(accepted=accepted, duplicate=len(batch) - len(fresh), suppressed=len(fresh) - accepted)
 
 
@@ -103,29 +119,24 @@ def from_row(row: Row[Any]) -> Call:
     )
 
 
-def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], owed: Owed, now: datetime) -> int:
-    """Store calls that are new, and return how many; the others are about people who were forgotten."""
-    people = People.concerned(connection, [call for _, call in fresh])
-    # After the people are loaded: whoever is being forgotten at this moment is either found here, or was loaded as a profile that
-    # is gone when a call is to refer to it, and the batch is given again.
-    wanted = suppressions.without(connection, fresh)
-    if not wanted:
-        return 0
-    arrival = arrivals.number(connection)
-    placed = [(source, call, people.place(call)) for source, call in wanted]
-    found = people.write(connection, now, arrival)
-    found += _insert(connection, [(source, call, people.id(profile)) for source, call, profile in placed], owed, now, arrival)
+def _keep_fresh(connection: Connection, fresh: Sequence[tuple[str, Call]], people: People, owed: Owed, now: datetime) -> None:
+    """Store calls that are new and about nobody who was forgotten, one at least, and what they say about people."""
+    said = [call for _, call in fresh]
+    strangers = people.strangers(said)
+    traits, numbered, numbers, ids = bulk.answers(
+        connection,
+        people.traits_wanted(said),
+        arrivals.wanted(connection),
+        bulk.ids_wanted(connection, profiles, strangers),
+        bulk.ids_wanted(connection, calls, len(said)),
+    )
+    people.take_traits(traits)
+    arrival = arrivals.number_in(connection, numbered)
+    placed = [(source, call, people.place(call)) for source, call in fresh]
+    found = people.write(connection, bulk.ids_in(connection, numbers, strangers), now, arrival)
+    rows = [(source, call, people.id(profile)) for source, call, profile in placed]
+    found += _insert(connection, rows, bulk.ids_in(connection, ids, len(rows)), owed, now, arrival)
     dates.add(connection, found)
-    return len(wanted)
-
-
-def _without_duplicates(connection: Connection, batch: Sequence[tuple[str, Call]]) -> list[tuple[str, Call]]:
-    first: dict[str, tuple[str, Call]] = {}
-    for source, call in batch:
-        first.setdefault(call.message_id, (source, call))
-    for known in _STORED.execute(connection, message_ids=listed.values(first)).scalars().all():
-        del first[known]
-    return list(first.values())
 
 
 _STORED: Final = Prepared(select(calls.c.message_id).where(listed.one_of(calls.c.message_id, "message_ids")))
@@ -175,10 +186,14 @@ def _row(id: int, source: str, call: Call, profile_id: int, arrival: int) -> _Ro
 
 
 def _insert(
-    connection: Connection, placed: Sequence[tuple[str, Call, int]], owed: Owed, now: datetime, arrival: int
+    connection: Connection,
+    placed: Sequence[tuple[str, Call, int]],
+    ids: Sequence[int],
+    owed: Owed,
+    now: datetime,
+    arrival: int,
 ) -> list[dates.Found]:
     """Insert calls of (source, call, profile id), one at least, with what is owed of them, and return the dates in them."""
-    ids = bulk.new_ids(connection, calls, len(placed))
     owing: list[tuple[int, Lane, str]] = []
     found: list[dates.Found] = []
 

@@ -53,10 +53,14 @@ class Prepared:
 
     def execute(self, connection: Connection, **told: Any) -> CursorResult[Any]:
         """Execute it with values by name; those that the statement does not ask for are passed over."""
+        return connection.exec_driver_sql(*self.written(connection, told))
+
+    def written(self, connection: Connection, told: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return it in the words of a database, with its values as the driver takes them."""
         written = self._written.get(connection.dialect.name)
         if written is None:
             written = self._written[connection.dialect.name] = _write(self.statement, connection.dialect, self.before)
-        return connection.exec_driver_sql(written.sql, written.values(told))
+        return written.sql, written.values(told)
 
     def rows(self, connection: Connection, **told: Any) -> list[Any]:
         """Execute it and return all rows as the driver has them, tuples: to make each a row of SQLAlchemy's costs as much again."""

@@ -6,7 +6,7 @@ statements. The rules of identity are in `sync.profile`; here is only how to fin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -14,8 +14,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import BigInteger, Connection, Table, Text, cast, delete, func, select, update
 
 from sync.call import Call, CallType
+from sync.json_value import decode
 from sync.profile import Profile
 from sync.store import bulk, dates, listed
+from sync.store.bulk import Question
 from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, identifiers, profiles
 from sync.store.types import to_micros, to_text
@@ -41,17 +43,45 @@ class People:
         self._new_anonymous_ids: list[str] = []
         # (loser, winner), by which object the loser is. A winner is a user, and users are never merged into anybody.
         self._merged: dict[int, tuple[Profile, Profile]] = {}
+        self._learning: dict[int, Profile] = {}
+
+    @staticmethod
+    def wanted(batch: Iterable[Call]) -> tuple[Question, Question]:
+        """Return what to ask of the calls' users, and of their anonymous ids; both answers go to `of`."""
+        # A previous id may be a user's, who must then not be taken for an anonymous visitor.
+        users = {id for call in batch for id in (call.user_id, call.previous_id) if id}
+        visitors = {id for call in batch for id in (call.anonymous_id, call.previous_id) if id}
+        return Question(_USERS, {"ids": listed.values(users)}), Question(_OWNERS, {"ids": listed.values(visitors)})
 
     @classmethod
-    def concerned(cls, connection: Connection, batch: Sequence[Call]) -> People:
-        """Load everybody that the calls name; those whose traits may change are locked against other writers."""
+    def of(cls, users: Iterable[tuple[int, str]], owners: Iterable[tuple[int, str | None, str]]) -> People:
+        """Return everybody whom a batch names and the store knows."""
         people = cls()
-        # A previous id may be a user's, who must then not be taken for an anonymous visitor.
-        people._load_users(connection, {id for call in batch for id in (call.user_id, call.previous_id) if id})
-        people._load_anonymous(connection, {id for call in batch for id in (call.anonymous_id, call.previous_id) if id})
-        teaching = [call for call in batch if people._may_teach(call)]
-        people._load_traits(connection, {call.user_id for call in teaching}, {id for call in teaching for id in _visitors(call)})
+        for id, user_id in users:
+            people._by_user[user_id] = Profile(id=id, user_id=user_id)
+        by_id = {profile.id: profile for profile in people._by_user.values()}
+        for id, user, anonymous_id in owners:
+            people._by_anonymous[anonymous_id] = by_id.setdefault(id, Profile(id=id, user_id=user))
         return people
+
+    def traits_wanted(self, batch: Iterable[Call]) -> Question:
+        """Return what to ask of those whose traits the calls may change; it locks them, and the answer goes to `take_traits`."""
+        teaching = [call for call in batch if self._may_teach(call)]
+        learning = [self._by_user[call.user_id] for call in teaching if call.user_id in self._by_user]
+        learning += [self._by_anonymous[id] for call in teaching for id in _visitors(call) if id in self._by_anonymous]
+        self._learning = {_id(profile): profile for profile in learning}
+        return Question(_TRAITS, {"ids": listed.values(self._learning)})
+
+    def take_traits(self, answer: Iterable[tuple[int, str, str]]) -> None:
+        """Take in the traits of whoever may learn some."""
+        for id, traits, traits_at in answer:
+            self._learning[id].traits, self._learning[id].traits_at = _document(traits), _document(traits_at)
+
+    def strangers(self, batch: Iterable[Call]) -> int:
+        """Return how many profiles the calls may make, at most."""
+        users = {call.user_id for call in batch if call.user_id}
+        visitors = {id for call in batch for id in _visitors(call)}
+        return len(users - self._by_user.keys()) + len(visitors - self._by_anonymous.keys())
 
     def place(self, call: Call) -> Profile:
         """Return whose call it is, after taking in whatever it says about them."""
@@ -67,9 +97,12 @@ class People:
         merged = self._merged.get(id(profile))
         return _id(merged[1] if merged else profile)
 
-    def write(self, connection: Connection, now: datetime, arrival: int) -> list[dates.Found]:
-        """Write new, changed and merged profiles, as of an arrival, and return the dates that are to be kept of them."""
-        found = self._insert_new(connection, now, arrival)
+    def write(self, connection: Connection, ids: Sequence[int], now: datetime, arrival: int) -> list[dates.Found]:
+        """Write new, changed and merged profiles, as of an arrival, and return the dates that are to be kept of them.
+
+        `ids` are for the new ones, and are enough.
+        """
+        found = self._insert_new(connection, ids, now, arrival)
         self._insert_identifiers(connection)
         merged = {loser.id: _id(winner) for loser, winner in self._merged.values() if loser.id is not None}
         found += dates.of_merged(connection, merged)
@@ -129,26 +162,8 @@ class People:
         self._by_anonymous[anonymous_id] = profile
         self._new_anonymous_ids.append(anonymous_id)
 
-    def _load_users(self, connection: Connection, user_ids: set[str]) -> None:
-        for id, user_id in _found(connection, _USERS, user_ids):
-            self._by_user[user_id] = Profile(id=id, user_id=user_id)
-
-    def _load_anonymous(self, connection: Connection, anonymous_ids: set[str]) -> None:
-        by_id = {profile.id: profile for profile in self._by_user.values()}
-        for id, user_id, anonymous_id in _found(connection, _OWNERS, anonymous_ids):
-            self._by_anonymous[anonymous_id] = by_id.setdefault(id, Profile(id=id, user_id=user_id))
-
-    def _load_traits(self, connection: Connection, user_ids: set[str | None], anonymous_ids: set[str]) -> None:
-        learning = [self._by_user[id] for id in user_ids if id in self._by_user]
-        learning += [self._by_anonymous[id] for id in anonymous_ids if id in self._by_anonymous]
-        by_id = {_id(profile): profile for profile in learning}
-        for row in connection.execute(_TRAITS, {"ids": listed.values(by_id)}) if by_id else ():
-            by_id[row.id].traits, by_id[row.id].traits_at = row.traits, row.traits_at
-
-    def _insert_new(self, connection: Connection, now: datetime, arrival: int) -> list[dates.Found]:
-        if not self._new:
-            return []
-        made = list(zip(bulk.new_ids(connection, profiles, len(self._new)), self._new, strict=True))
+    def _insert_new(self, connection: Connection, ids: Sequence[int], now: datetime, arrival: int) -> list[dates.Found]:
+        made = list(zip(ids[: len(self._new)], self._new, strict=True))
         since = to_micros(now)
         rows = [(id, one.user_id, to_text(one.traits), to_text(one.traits_at), since, arrival, arrival) for id, one in made]
         bulk.insert(connection, profiles, _COLUMNS, rows)
@@ -172,8 +187,8 @@ _OWNERS: Final = Prepared(
     .where(identifiers.c.type == ANONYMOUS_ID, listed.one_of(identifiers.c.value, "ids"))
 )
 # In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
-_TRAITS: Final = (
-    select(profiles.c.id, profiles.c.traits, profiles.c.traits_at)
+_TRAITS: Final = Prepared(
+    select(profiles.c.id, cast(profiles.c.traits, Text), cast(profiles.c.traits_at, Text))
     .where(listed.one_of(profiles.c.id, "ids"))
     .order_by(profiles.c.id)
     .with_for_update()
@@ -186,6 +201,12 @@ def _id(profile: Profile) -> int:
     return profile.id
 
 
+def _document(text: str) -> dict[str, Any]:
+    found = decode(text)
+    assert isinstance(found, dict), "it was written as one"
+    return found
+
+
 def portions(items: Iterable[Item], size: int = IN_ONE_STATEMENT) -> Iterator[list[Item]]:
     """Cut a sequence into lists that one statement can take."""
     rest = iter(items)
@@ -196,11 +217,6 @@ def portions(items: Iterable[Item], size: int = IN_ONE_STATEMENT) -> Iterator[li
 def _visitors(call: Call) -> list[str]:
     """Return the ids in a call that a visitor may have."""
     return [id for id in (call.anonymous_id, call.previous_id) if id]
-
-
-def _found(connection: Connection, statement: Prepared, ids: Collection[str]) -> Iterable[Any]:
-    """Return the rows that a statement has for ids; where there are none, nothing is asked."""
-    return statement.execute(connection, ids=listed.values(ids)).all() if ids else ()
 
 
 def _update(connection: Connection, changed: Sequence[Profile], arrival: int) -> list[dates.Found]:

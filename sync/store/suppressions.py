@@ -40,9 +40,12 @@ def digest(connection: Connection, id: str) -> str | None:
     return next(iter(found), None) if found else None
 
 
-def without(connection: Connection, batch: Sequence[tuple[str, Call]]) -> Sequence[tuple[str, Call]]:
-    """Leave out the calls that name somebody who is suppressed, by user id, anonymous id or previous id."""
-    salt = _salt(connection)
+def without(connection: Connection, batch: Sequence[tuple[str, Call]], found: Sequence[tuple[str]]) -> Sequence[tuple[str, Call]]:
+    """Leave out the calls that name somebody who is suppressed, by user id, anonymous id or previous id.
+
+    `found` is what `SALT_IN_USE` was answered by.
+    """
+    salt = _read(found)
     if salt is None:
         return batch
     return [batch[index] for index in _unsuppressed(connection, salt, [_ids(call) for _, call in batch])]
@@ -97,11 +100,14 @@ def _among(connection: Connection, digests: Iterable[str]) -> set[str]:
 
 def _salt(connection: Connection) -> bytes | None:
     """Return the salt; None where nobody is suppressed, which is all that most batches need to know."""
-    found = _SALT_IN_USE.execute(connection).scalar_one_or_none()
-    return None if found is None else bytes.fromhex(found)
+    return _read(SALT_IN_USE.rows(connection))
 
 
-_SALT_IN_USE: Final = Prepared(select(salts.c.salt).where(salts.c.id == 1, select(suppressions.c.digest).exists()))
+def _read(found: Sequence[tuple[str]]) -> bytes | None:
+    return bytes.fromhex(found[0][0]) if found else None
+
+
+SALT_IN_USE: Final = Prepared(select(salts.c.salt).where(salts.c.id == 1, select(suppressions.c.digest).exists()))
 
 
 def _made_salt(connection: Connection) -> bytes:
