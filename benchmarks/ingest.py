@@ -1,11 +1,12 @@
 """How many calls the HTTP door makes durable in a second, beside what the database takes without us.
 
 The real server, `personas-sync serve --only web`, fed over loopback by a client in another process that has its requests ready.
-Batches of 100 calls, as Segment's SDKs send them, beside a bare COPY (PostgreSQL) or `executemany` (SQLite) of the very rows that
-the server wrote of them, in `calls` and in `deliveries`, into tables with the same indexes and checks, one connection, one durable
-commit per 100; for fairness also one commit per as many as the server had in one, and the rows of `calls` alone. The server does
-more than write those rows: it finds out which are new and who the people are, and writes what was learned of them. Single calls
-beside a handler that does nothing, on the same server program.
+Batches of 100 calls, as Segment's SDKs send them, from as many connections as single calls come from; and once more from few, which
+cannot keep the server at work, since each waits for its answer before it sends again. Beside that a bare COPY (PostgreSQL) or
+`executemany` (SQLite) of the very rows that the server wrote of them, in `calls` and in `deliveries`, into tables with the same
+indexes and checks, one connection, one durable commit per 100; for fairness also one commit per as many as the server had in one,
+and the rows of `calls` alone. The server does more than write those rows: it finds out which are new and who the people are, and
+writes what was learned of them. Single calls beside a handler that does nothing, on the same server program.
 
 All in turn, round by round. At the end the store is held to what was sent: everything, and everything once.
 """
@@ -31,6 +32,7 @@ from sync.store import Store
 from sync.store.schema import calls, deliveries, rejected_calls
 
 BATCHES: Final = "calls in batches of 100"
+FEW: Final = "calls in batches of 100 from few connections"
 BARE: Final = "bare rows, a commit per 100"
 GROUPED: Final = "bare rows, a commit per as many as the server had"
 ALONE: Final = "bare rows of `calls` alone, a commit per 100"
@@ -42,13 +44,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--batches", type=int, default=300, metavar="N", help="batches of 100 calls in a round")
     parser.add_argument("--singles", type=int, default=5000, metavar="N", help="single calls in a round, and empty requests")
-    parser.add_argument("--senders", type=int, default=8, metavar="N", help="connections that send batches at the same time")
+    parser.add_argument("--senders", type=int, default=32, metavar="N", help="connections that send batches at the same time")
+    parser.add_argument("--few", type=int, default=8, metavar="N", help="connections that send as many batches once more")
     parser.add_argument("--clients", type=int, default=32, metavar="N", help="connections that send single calls, or nothing")
 
 
 def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     """Measure in rounds, then check."""
-    report = Report(sizes={name: getattr(arguments, name) for name in ("rounds", "batches", "singles", "senders", "clients")})
+    report = Report(
+        sizes={name: getattr(arguments, name) for name in ("rounds", "batches", "singles", "senders", "few", "clients")}
+    )
     url = next(urls)
     with ExitStack() as stack:
         store, *others = (stack.enter_context(opened(one)) for one in (url, next(urls), next(urls), next(urls)))
@@ -60,6 +65,7 @@ def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
             grouped=Bare(store, others[1], CALLS, OWED),
             alone=Bare(store, others[2], CALLS),
             senders=arguments.senders,
+            few=arguments.few,
             clients=arguments.clients,
         )
         course.round(arguments.senders, arguments.clients)
@@ -82,6 +88,7 @@ class _Course:
     grouped: Bare
     alone: Bare
     senders: int
+    few: int
     clients: int
     traffic: Traffic = field(default_factory=Traffic)
     timings: dict[str, Timing] = field(default_factory=dict)
@@ -101,21 +108,25 @@ class _Course:
 
     def round(self, batches: int, singles: int) -> None:
         last = self._last_call()
-        self._feed(BATCHES, [request("/v1/batch", self.traffic.batch()) for _ in range(batches)], BATCH)
+        self._feed(BATCHES, self._batches(batches), self.senders, BATCH)
         self.groups.append(batches / self._commits_after(last))
+        self._feed(FEW, self._batches(batches), self.few, BATCH)
         self._write(BARE, self.bare, BATCH)
         self._write(GROUPED, self.grouped, round(self.groups[-1]) * BATCH)
         self._write(ALONE, self.alone, BATCH)
         alone = [self.traffic.single() for _ in range(singles)]
-        self._feed(SINGLES, [request(path, body) for path, body in alone])
-        self._feed(NOTHING, [request("/empty", body) for _, body in alone])
+        self._feed(SINGLES, [request(path, body) for path, body in alone], self.clients)
+        self._feed(NOTHING, [request("/empty", body) for _, body in alone], self.clients)
         for bare in (self.bare, self.grouped, self.alone):
             bare.follow(Timing(name="unreported"), BATCH)
         self.memory += filter(None, [self.server.memory()])
 
-    def _feed(self, name: str, requests: list[bytes], calls_each: int = 1) -> None:
+    def _batches(self, number: int) -> list[bytes]:
+        return [request("/v1/batch", self.traffic.batch()) for _ in range(number)]
+
+    def _feed(self, name: str, requests: list[bytes], connections: int, calls_each: int = 1) -> None:
         running = self.nothing if name == NOTHING else self.server
-        fed = feed(running.port, requests, self.senders if name == BATCHES else self.clients)
+        fed = feed(running.port, requests, connections)
         self._add(name, fed.each, len(requests) * calls_each / fed.seconds)
         self.client.append(fed.cpu / fed.seconds)
 
@@ -160,6 +171,7 @@ class _Course:
         report.facts |= {f"{name}, a second": round(median(rates)) for name, rates in self.rates.items()}
         report.facts["batches in one commit of the server"] = round(median(self.groups), 1)
         report.facts["batches ÷ bare rows, a commit per as many as the server had"] = round(self.ratio(BATCHES, GROUPED), 2)
+        report.facts["batches from few connections ÷ bare rows, a commit per 100"] = round(self.ratio(FEW, BARE), 2)
         report.facts["batches ÷ bare rows of `calls` alone, a commit per 100"] = round(self.ratio(BATCHES, ALONE), 2)
         report.facts["the client's share of one processor, most"] = round(max(self.client), 2)
         report.must("batches ÷ bare rows, a commit per 100", self.ratio(BATCHES, BARE), least=0.5)

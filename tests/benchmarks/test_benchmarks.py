@@ -69,16 +69,17 @@ def test_plans_tells_what_each_query_found(database_kind, capsys) -> None:
 
 
 def test_ingest_is_measured_beside_what_the_database_takes_and_held_to_what_was_sent(database_kind, capsys) -> None:
-    small = ["--rounds", "1", "--batches", "3", "--singles", "10", "--senders", "2", "--clients", "4"]
+    small = ["--rounds", "1", "--batches", "3", "--singles", "10", "--senders", "2", "--few", "1", "--clients", "4"]
     code = main(["run", "ingest", "--database", database_kind, "--json", *small])
 
     told = json.loads(capsys.readouterr().out)
     assert code == 0
     assert {one["name"]: one["times"] for one in told["timings"]} == {
         "calls in batches of 100": 3,
-        "bare rows, a commit per 100": 3,
-        "bare rows, a commit per as many as the server had": told["timings"][2]["times"],
-        "bare rows of `calls` alone, a commit per 100": 3,
+        "calls in batches of 100 from few connections": 3,
+        "bare rows, a commit per 100": 6,
+        "bare rows, a commit per as many as the server had": told["timings"][3]["times"],
+        "bare rows of `calls` alone, a commit per 100": 6,
         "single calls": 10,
         "requests to an empty handler": 10,
     }

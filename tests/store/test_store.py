@@ -9,15 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import BigInteger, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from sync.apply import apply_within
 from sync.errors import StoreBusy, Unreachable
 from sync.store import Store
 from sync.store.audiences import hold
-from sync.store.bulk import together
-from sync.store.schema import audiences, heartbeats, profiles
+from sync.store.bulk import Question, answers, together
+from sync.store.prepared import Prepared, told
+from sync.store.schema import audiences, heartbeats, identifiers, profiles
 from tests.make import NOW, audience, definition
 from tests.meeting import met, several_writers
 
@@ -117,6 +118,23 @@ def test_one_of_statements_told_together_that_is_refused_is_refused_with_the_oth
         beat(connection, "a")
         connection.execute(text("INSERT INTO identifiers (type, value, profile_id) VALUES ('anonymous_id', 'a', 4711)"))
         beat(connection, "b")
+
+    assert names(store) == []
+
+
+def test_questions_are_answered_each_in_the_order_in_which_they_were_asked(store: Store) -> None:
+    number = Prepared(select(told("number", BigInteger())).where(told("number", BigInteger()) > 0))
+    with store.reading() as connection:
+        found = answers(connection, *(Question(number, {"number": one}) for one in (2, 0, 1)))
+
+    assert found == [[(2,)], [], [(1,)]]
+
+
+def test_one_of_several_questions_that_is_refused_is_refused_as_alone(store: Store) -> None:
+    row = {"type": "anonymous_id", "value": "a", "profile_id": 4711}
+    refused = Question(Prepared(insert(identifiers).values(row).returning(identifiers.c.value)), {})
+    with pytest.raises(IntegrityError), store.writing() as connection:
+        answers(connection, refused, Question(Prepared(select(heartbeats.c.name)), {}))
 
     assert names(store) == []
 
