@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -61,6 +62,15 @@ def _first_push(report: Report, found: dict[tuple[str, str, str], Row]) -> None:
     if ours is not None and ours.seconds is not None and others:
         best = min(seconds for seconds, _ in others)
         report.must("first push, 10 ms, each with its defaults: best peer ÷ ours", best / ours.seconds, least=2.5)
+        _tell_limit(report, ours, best)
+
+
+def _tell_limit(report: Report, ours: Row, best: float) -> None:
+    """Tell what could be had at most if no processor ever waited: the work of the service, of the server and of who takes it in."""
+    if ours.cpu_seconds is not None and ours.standin_seconds is not None:
+        at_least = (ours.cpu_seconds + ours.standin_seconds) / (os.cpu_count() or 1)
+        said = "first push, 10 ms, each with its defaults: best peer ÷ ours, were every processor always at work"
+        report.facts[said] = round(best / at_least, 2)
 
 
 def _others(found: dict[tuple[str, str, str], Row], setting: str, scene: str) -> list[tuple[float, float]]:

@@ -6,10 +6,11 @@ After every sync the stand-in is asked whom it holds to be in, and that is held 
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ class Row:
     """Of the tool and of the database server."""
     server_seconds: float | None
     """Of the database server alone."""
+    standin_seconds: float | None
+    """Of the stand-in, beside those of the tool and the server: it works on the same processors."""
     peak_mib: float | None
     requests: float
     rows: float
@@ -68,10 +71,14 @@ class Player:
     """Who was in as of the last sync."""
     cost: Cost | None = None
     """Of the last sync."""
+    standin_seconds: list[float] = field(default_factory=list)
+    """What each sync cost the stand-in, since the last scene."""
 
     def sync(self, *, with_faults: bool = False) -> Cost:
+        before = self.standin.cpu_seconds()
         self.tool.start(with_faults=with_faults)
         self.cost = self.tool.finish()
+        self.standin_seconds.append(self.standin.cpu_seconds() - before)
         self.look()
         return self.cost
 
@@ -117,7 +124,9 @@ class Stage:
         for player in self._players:
             player.standin.count_anew()
             before = player.members
+            beside = player.standin.cpu_seconds()
             cost = player.tool.idle(times)
+            player.standin_seconds = [(player.standin.cpu_seconds() - beside) / times]
             player.look()
             self._note("nothing changed", player, [cost], len(before ^ player.members), times=times)
 
@@ -193,6 +202,7 @@ class Stage:
         self, name: str, player: Player, costs: list[Cost], changed: int, *, times: int, wrong: int | None = None, **more: Any
     ) -> None:
         counts, wrong_now = player.standin.counts(), player.wrong()
+        beside, player.standin_seconds = player.standin_seconds, []
         cost = median(costs) if costs and not wrong_now else None
         self.rows.append(
             Row(
@@ -204,6 +214,7 @@ class Stage:
                 seconds=cost.seconds if cost else None,
                 cpu_seconds=cost.cpu_seconds + cost.server_seconds if cost else None,
                 server_seconds=cost.server_seconds if cost else None,
+                standin_seconds=statistics.median(beside) if cost and beside else None,
                 peak_mib=cost.peak_bytes / MEBI if cost else None,
                 requests=counts.requests / times,
                 rows=counts.rows / times,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.machine import ROOT
+from benchmarks.peers.processors import of_process
 
 QUIET = 600.0
 """Seconds without an answer after which a question has failed."""
@@ -36,6 +37,10 @@ class StandIn:
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None, "it is a pipe"
         self.url = self._process.stdout.readline().strip()
+
+    def cpu_seconds(self) -> float:
+        """Return how long processors have worked for it."""
+        return of_process(self._process.pid)
 
     def stop(self) -> None:
         self._process.kill()

@@ -63,7 +63,10 @@ def together(connection: Connection) -> Iterator[None]:
 
 
 def answers(connection: Connection, *asked: Question) -> list[list[Any]]:
-    """Ask several things, in the order given and without waiting for each, and return the rows of each as the driver has them."""
+    """Ask several things, in the order given and without waiting for each, and return the rows of each as the driver has them.
+
+    Not for a run, since no statement is told how much of its time is left (`sync.store.deadline`).
+    """
     if not _need_not_wait(connection):
         return [one.statement.rows(connection, **one.told) for one in asked]
     driver = _driver(connection)

@@ -56,7 +56,7 @@ def test_where_a_tool_was_wrong_no_time_is_given(results, tmp_path, capsys) -> N
         other.unlink()
     told = json.loads(file.read_text(encoding="utf-8"))
     row = next(row for row in told["tables"]["syncs"] if (row["scene"], row["tool"]) == ("first push", "script"))
-    row |= {"wrong": 7, "seconds": None, "cpu_seconds": None, "server_seconds": None, "peak_mib": None}
+    row |= {"wrong": 7, "seconds": None, "cpu_seconds": None, "server_seconds": None, "standin_seconds": None, "peak_mib": None}
     file.write_text(json.dumps(told), encoding="utf-8")
 
     page = report(results, tmp_path / "page.md")
