@@ -40,7 +40,7 @@ COMMANDS: Final = {"script": ("python", "sync.py"), "drt": ("./sync.sh",), "dlt"
 
 SCENES: Final[dict[str, Callable[[Stage, argparse.Namespace], None]]] = {
     "first": lambda stage, _: stage.first_push(),
-    "nothing": lambda stage, given: stage.nothing(max(given.times, 10)),
+    "nothing": lambda stage, given: stage.nothing(max(given.times, 20)),
     "0.1": lambda stage, given: stage.changes("0.1 % changed", given.size // 1000, given.times),
     "1": lambda stage, given: stage.changes("1 % changed", given.size // 100, max(1, given.times // 2)),
     "10": lambda stage, given: stage.changes("10 % changed", given.size // 10, 1),

@@ -40,6 +40,9 @@ RUNNING: Final = 1_000_000
 AFTERWARDS: Final = 0.2
 """Seconds after the end of a sync whose work is counted, too."""
 
+PASSED: Final = 0.1
+"""Seconds after which a tick that has found nothing has passed, whether or not that was written down."""
+
 _DEFINITIONS: Final = f"""\
 audiences:
   - name: {ORDERED.definition.name}
@@ -107,15 +110,19 @@ class Ours:
         )
 
     def idle(self, times: int) -> Cost:
-        """Let the service run for so many seconds, in which it computes as often."""
+        """Let the service run for so many seconds, in which it computes as often.
+
+        The cost is of all; those are timed that are written down, which is one in ten.
+        """
         service = self._running()
         self._set(RUNNING)
         # The slot of the second in which the clock was set may be taken already.
         time.sleep(1)
         forget_peak(service.pid)
         cpu, server, began = of_process(service.pid), self._server.seconds(), _next_second()
-        seconds = [self._tick(began + number) for number in range(times)]
+        seconds = [tick for number in range(times) if (tick := self._tick(began + number)) is not None]
         time.sleep(max(0.0, began + times - time.monotonic()))
+        require(bool(seconds), f"of {times} ticks it has written down none")
         told = Cost(
             seconds=statistics.median(seconds),
             cpu_seconds=(of_process(service.pid) - cpu) / times,
@@ -225,12 +232,15 @@ class Ours:
         """Return when everything that the world's instant brings about had been answered."""
         return _until(lambda: self._asked(_SETTLED, to_micros(self._world.now)), "everything is settled")
 
-    def _tick(self, due: float) -> float:
-        """Return how long after it was due the service had computed, where it found nothing."""
+    def _tick(self, due: float) -> float | None:
+        """Return how long after it was due the service had computed, where it found nothing; None if it did not write it down."""
         # Read soon after the tick before, not just before this one: whoever is late with that would wait for the next, and again.
         before = to_micros(self.instant())
         time.sleep(max(0.0, due - 0.005 - time.monotonic()))
-        return _until(lambda: self._asked(_COMPUTED, before), "a tick has passed") - due
+        while (now := time.monotonic()) < due + PASSED:
+            if self._asked(_COMPUTED, before):
+                return now - due
+        return None
 
     def _asked(self, question: LiteralString, *values: int) -> bool:
         row = self._poll.execute(question, values).fetchone()

@@ -17,6 +17,7 @@ from benchmarks.population import ORDER, Purchases, fill
 from benchmarks.report import require
 from benchmarks.shop import Shop
 from sync.call import Call
+from sync.compute import REMEMBERED
 from sync.store import Store, migrate
 
 EVENTS_PER_USER: Final = 10
@@ -88,8 +89,9 @@ class World:
 
     def into_a_lull(self, length: timedelta) -> None:
         """Let time pass until nobody leaves for so long."""
-        leaving = self._shop.purchases.leaving(self.now)
-        self._shop.now = leaving.before_a_lull(self.now, length)
+        # So much at least, after which it is written down that nothing happened.
+        soonest = self.now + REMEMBERED
+        self._shop.now = self._shop.purchases.leaving(soonest).before_a_lull(soonest, length)
 
     def refresh(self) -> None:
         refreshed(self.store)
