@@ -41,7 +41,7 @@ AFTERWARDS: Final = 0.2
 """Seconds after the end of a sync whose work is counted, too."""
 
 PASSED: Final = 0.1
-"""Seconds after which a tick that has found nothing has passed, whether or not that was written down."""
+"""Seconds after which a tick that has found nothing has passed; most are not written down."""
 
 _DEFINITIONS: Final = f"""\
 audiences:
@@ -56,7 +56,10 @@ audiences:
 _TABLES: Final = ("memberships", "claims", "changes", "runs", "audiences", "deliveries", "lanes", "leases", "heartbeats")
 
 _STANDS: Final = "SELECT true FROM heartbeats"
-_COMPUTED: Final = "SELECT computed_at > %s FROM audiences"
+_LAST_ASKED: Final = """
+SELECT extract(epoch FROM max(state_change)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 _SETTLED: Final = """
 SELECT computed_at >= %s AND NOT EXISTS (SELECT 1 FROM memberships WHERE state NOT IN ('settled', 'rejected')) FROM audiences
 """
@@ -110,19 +113,15 @@ class Ours:
         )
 
     def idle(self, times: int) -> Cost:
-        """Let the service run for so many seconds, in which it computes as often.
-
-        The cost is of all; those are timed that are written down, which is one in ten.
-        """
+        """Let the service run for so many seconds, in which it computes as often."""
         service = self._running()
         self._set(RUNNING)
         # The slot of the second in which the clock was set may be taken already.
         time.sleep(1)
         forget_peak(service.pid)
         cpu, server, began = of_process(service.pid), self._server.seconds(), _next_second()
-        seconds = [tick for number in range(times) if (tick := self._tick(began + number)) is not None]
+        seconds = [self._tick(began + number) for number in range(times)]
         time.sleep(max(0.0, began + times - time.monotonic()))
-        require(bool(seconds), f"of {times} ticks it has written down none")
         told = Cost(
             seconds=statistics.median(seconds),
             cpu_seconds=(of_process(service.pid) - cpu) / times,
@@ -232,15 +231,15 @@ class Ours:
         """Return when everything that the world's instant brings about had been answered."""
         return _until(lambda: self._asked(_SETTLED, to_micros(self._world.now)), "everything is settled")
 
-    def _tick(self, due: float) -> float | None:
-        """Return how long after it was due the service had computed, where it found nothing; None if it did not write it down."""
-        # Read soon after the tick before, not just before this one: whoever is late with that would wait for the next, and again.
-        before = to_micros(self.instant())
-        time.sleep(max(0.0, due - 0.005 - time.monotonic()))
-        while (now := time.monotonic()) < due + PASSED:
-            if self._asked(_COMPUTED, before):
-                return now - due
-        return None
+    def _tick(self, due: float) -> float:
+        """Return how long after it was due the service had asked the database the last thing, where there was nothing to find."""
+        second = round(system_clock().timestamp() + due - time.monotonic())
+        time.sleep(max(0.0, due + PASSED - time.monotonic()))
+        found = self._poll.execute(_LAST_ASKED).fetchone()
+        assert found is not None, "it is connected"
+        took = float(found[0]) - second
+        require(took > 0, f"{PASSED} s after a tick was due, it had not begun")
+        return took
 
     def _asked(self, question: LiteralString, *values: int) -> bool:
         row = self._poll.execute(question, values).fetchone()
