@@ -85,6 +85,9 @@ def _bar(row: Row) -> Bar:
 
 
 def _time(row: Row, name: str) -> str:
+    if name not in row:
+        # The result is of before this was measured.
+        return ""
     return WRONG if row[name] is None else significant(row[name])
 
 
