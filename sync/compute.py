@@ -41,10 +41,10 @@ NOTING: Final = 3.0
 """Seconds that writing down may take that a run has been ended."""
 
 REMEMBERED: Final = timedelta(seconds=10)
-"""What the store knows of an audience's last slot is no older, however many have passed since at which nothing happened."""
+"""Of slots that are less apart than this, and at which nothing happened, one in so long is written down."""
 
 FEW: Final = 20
-"""So many transactions' calls are looked at again by the next slot rather than writing down that they concern nobody."""
+"""What fewer transactions brought is looked at again by the next slot rather than writing down that it concerns nobody."""
 
 Clock = Callable[[], datetime]
 Fence = Callable[[Connection], None]
@@ -149,8 +149,9 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
 def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datetime, fence: Fence | None = None) -> bool:
     """Pass a slot at which there is nobody to look at, as at most; False where `compute_slot` is to see to it.
 
-    The store is told of one now and then, since to tell it of each would be most of what an idle second costs: whoever passes
-    a slot must remember it. The audience must have been read a moment ago: if it has changed since, nothing is done.
+    Of slots that follow one another within seconds the store is told now and then, since to tell it of each would be a commit in
+    every idle second: whoever passes one must remember it. Of all others it is told, so that no restart repeats them.
+    The audience must have been read a moment ago: if it has changed since, nothing is done.
     """
     if audience.computed_at is None or at < audience.computed_at:
         return False
@@ -163,7 +164,8 @@ def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datet
     looked = Look(audience=audience, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
     if objection_to(looked) is not None:
         return False
-    if at - audience.computed_at < REMEMBERED and seen.mark.number - then.mark.number < FEW:
+    is_soon = audience.slot_at is not None and slot - audience.slot_at < REMEMBERED
+    if is_soon and seen.mark.number - then.mark.number < FEW:
         return True
     with session.writing() as connection:
         if fence is not None:

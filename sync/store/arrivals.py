@@ -38,8 +38,7 @@ class Mark:
 
 def number(connection: Connection) -> int:
     """Return the number of this transaction, which must be one that writes."""
-    asked = wanted(connection)
-    return number_in(connection, asked.statement.rows(connection, **asked.told))
+    return number_in(connection, wanted(connection).rows(connection))
 
 
 def wanted(connection: Connection) -> Question:

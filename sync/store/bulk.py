@@ -31,6 +31,10 @@ class Question:
     statement: Prepared
     told: Mapping[str, Any]
 
+    def rows(self, connection: Connection) -> list[Any]:
+        """Ask it alone, and return the rows as the driver has them."""
+        return self.statement.rows(connection, **self.told)
+
 
 def insert(connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert rows, in the order given. Raises what SQLAlchemy raises."""
@@ -68,7 +72,7 @@ def answers(connection: Connection, *asked: Question) -> list[list[Any]]:
     Not for a run, since no statement is told how much of its time is left (`sync.store.deadline`).
     """
     if not _need_not_wait(connection):
-        return [one.statement.rows(connection, **one.told) for one in asked]
+        return [one.rows(connection) for one in asked]
     driver = _driver(connection)
     with together(connection), ExitStack() as stack:
         cursors = [stack.enter_context(driver.cursor()) for _ in asked]
@@ -91,8 +95,7 @@ def _driver(connection: Connection) -> Any:
 
 def new_ids(connection: Connection, table: Table, number: int) -> Sequence[int]:
     """Return ids that nobody has, for rows that this transaction, which must be one that writes, will insert."""
-    asked = ids_wanted(connection, table, number)
-    return ids_in(connection, asked.statement.rows(connection, **asked.told), number)
+    return ids_in(connection, ids_wanted(connection, table, number).rows(connection), number)
 
 
 def ids_wanted(connection: Connection, table: Table, number: int) -> Question:

@@ -64,8 +64,7 @@ def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, 
     wanted = suppressions.without(connection, fresh, salt)
     if wanted:
         _keep_fresh(connection, wanted, People.of(users, owners), owed, now)
-    accepted = len(wanted)
-    return Kept(accepted=accepted, duplicate=len(batch) - len(fresh), suppressed=len(fresh) - accepted)
+    return Kept(accepted=len(wanted), duplicate=len(batch) - len(fresh), suppressed=len(fresh) - len(wanted))
 
 
 def reject(connection: Connection, batch: Sequence[tuple[str, RejectedCall]]) -> None:

@@ -43,14 +43,15 @@ class People:
         self._new_anonymous_ids: list[str] = []
         # (loser, winner), by which object the loser is. A winner is a user, and users are never merged into anybody.
         self._merged: dict[int, tuple[Profile, Profile]] = {}
+        # Whose traits are asked for, by id.
         self._learning: dict[int, Profile] = {}
 
     @staticmethod
-    def wanted(batch: Iterable[Call]) -> tuple[Question, Question]:
+    def wanted(batch: Sequence[Call]) -> tuple[Question, Question]:
         """Return what to ask of the calls' users, and of their anonymous ids; both answers go to `of`."""
         # A previous id may be a user's, who must then not be taken for an anonymous visitor.
         users = {id for call in batch for id in (call.user_id, call.previous_id) if id}
-        visitors = {id for call in batch for id in (call.anonymous_id, call.previous_id) if id}
+        visitors = {id for call in batch for id in _visitors(call)}
         return Question(_USERS, {"ids": listed.values(users)}), Question(_OWNERS, {"ids": listed.values(visitors)})
 
     @classmethod
