@@ -36,7 +36,7 @@ from sync.delivery import State
 from sync.json_value import encode
 from sync.store import bulk, leases
 from sync.store.leases import Lease
-from sync.store.listed import any_of, elements_of, one_of, values
+from sync.store.listed import any_of, elements_of, ids_of, one_of, values
 from sync.store.prepared import Prepared
 from sync.store.schema import claims, memberships
 
@@ -46,9 +46,9 @@ CLAIMS: Final = "claims"
 _COLUMNS: Final = ("id", "lease", "epoch", "audience_id", "sent", "profiles", "number")
 
 
-_PROFILES: Final = elements_of(claims.c.profiles)
+_PROFILES: Final = ids_of(claims.c.profiles)
 _EACH: Final = claims.join(_PROFILES, true())
-_PROFILE: Final = cast(_PROFILES.c.value, BigInteger)
+_PROFILE: Final = _PROFILES.c.value
 
 _FOUND: Final = Prepared(
     select(claims.c.id, claims.c.audience_id, claims.c.sent, claims.c.number)
@@ -155,10 +155,15 @@ def is_on_the_way() -> ColumnElement[bool]:
 
 
 def profiles_of(audience_id: ColumnElement[int] | None = None) -> Select[Any]:
-    """Select the profiles about whom something is on the way, of one audience or of any."""
-    claimed = _claimed()
-    everybody = select(claimed.c.profile_id)
-    return everybody if audience_id is None else everybody.where(claimed.c.audience_id == audience_id)
+    """Select the profiles about whom something is on the way, of one audience or of any.
+
+    All claims are first made one array, for the reason that `_claimed` has.
+    """
+    # Of a claim with nobody left there would be nothing between two commas.
+    some = [claims.c.profiles != "[]", *(() if audience_id is None else (claims.c.audience_id == audience_id,))]
+    listed = func.aggregate_strings(func.trim(claims.c.profiles, "[]"), ",")
+    array = select(literal("[", Text()).concat(func.coalesce(listed, "")).concat("]")).where(*some).scalar_subquery()
+    return select(ids_of(array).c.value)
 
 
 def _claimed() -> FromClause:

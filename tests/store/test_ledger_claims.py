@@ -80,6 +80,20 @@ def test_parts_of_a_claim_may_have_different_fates(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("buyers")
+def test_what_is_in_claims_beside_one_of_which_everybody_was_erased_is_still_on_its_way(store: Store) -> None:
+    with store.writing() as connection:
+        taken_first = debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100)), portion=1)
+    assert len({one.claim for one in taken_first}) == 3
+    bob = next(one for one in taken_first if one.user_id == "bob")
+
+    with store.writing() as connection:
+        erase.erase(connection, bob.profile_id, after())
+
+    assert claim(store) == []
+    assert states(store) == {"sending": 2}
+
+
+@pytest.mark.usefixtures("buyers")
 def test_an_answer_about_one_who_was_erased_is_not_taken_for_one_about_the_others(store: Store) -> None:
     ann, bob, cid = claim(store)
     with store.writing() as connection:
