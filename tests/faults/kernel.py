@@ -16,6 +16,7 @@ import pytest
 
 from tests.crash.kills import wait_until
 from tests.crash.life import Folder
+from tests.faults.places import Server
 
 needs_strace: Final = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
 
@@ -39,3 +40,28 @@ def failing(folder: Folder, call: str, error: str, when: str) -> Iterator[str]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def without_room(server: Server, table: str) -> Iterator[None]:
+    """Let the kernel refuse PostgreSQL's processes whatever they write to the file of a table, for want of room."""
+    file, postmaster = _file_and_process(server, table)
+    writes = "pwrite64,pwritev,fallocate"
+    command = ["strace", "-f", "-o", os.devnull, "-p", str(postmaster), "-P", file, "-e", f"trace={writes}"]
+    with subprocess.Popen([*command, "-e", f"inject={writes}:error=ENOSPC"], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "attached" in said, said
+            # Of those that were there already only the first process is followed, and those that it makes from now on.
+            server.cut_off()
+            yield
+        finally:
+            process.terminate()
+
+
+def _file_and_process(server: Server, table: str) -> tuple[str, int]:
+    with server.asked() as connection:
+        file = connection.exec_driver_sql(f"SELECT pg_relation_filepath('{table}')").scalar_one()
+    first_line = (Path(server.folder) / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0]
+    return str(Path(server.folder) / file), int(first_line)

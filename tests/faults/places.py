@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Connection, create_engine, make_url
 
 from sync.store import Store, migrate
 
@@ -46,14 +46,29 @@ class Server:
     def give_back(self) -> None:
         self.server.ensure_postgres_running()
 
-    def tell(self, statement: str) -> None:
-        """Do something to the database as its owner, for whoever connects from now on; those who are connected are cut off."""
+    @property
+    def folder(self) -> str:
+        return str(self.server.pgdata)
+
+    @contextmanager
+    def asked(self) -> Iterator[Connection]:
+        """Ask it something as its owner."""
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+    def tell(self, statement: str) -> None:
+        """Do something to the database as its owner, for whoever connects from now on; those who are connected are cut off."""
+        with self.asked() as connection:
             connection.exec_driver_sql("SET default_transaction_read_only = off")
             connection.exec_driver_sql(statement)
+        self.cut_off()
+
+    def cut_off(self) -> None:
+        """End all connections."""
+        with self.asked() as connection:
             connection.exec_driver_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        engine.dispose()
 
     def copied(self, folder: Path) -> str:
         """Copy the database, to which nobody may be connected; return the copy's URL."""

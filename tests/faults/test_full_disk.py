@@ -1,10 +1,11 @@
-"""A disk without room (row 36): the kernel says ENOSPC to whoever writes to it, and PostgreSQL says what it says then.
+"""A disk without room (row 36): the kernel says ENOSPC to whoever writes to it, be it the service or PostgreSQL.
 
 That a file may not grow, which needs no strace, is in tests/faults/test_disk.py.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +17,13 @@ from tests.crash import oracle
 from tests.crash.kills import wait_until
 from tests.crash.life import Folder
 from tests.crash.traffic import Traffic
-from tests.faults.kernel import failing, needs_strace
+from tests.faults.kernel import failing, needs_strace, without_room
 from tests.faults.places import File, Server, emptied
 from tests.faults.test_disk import is_sound
 from tests.faults.test_store_away import drained, post
 
 FOR_A_WHILE = "30..90"
 """Which of each thread's writes find no room: not the first ones, and so many that several calls meet it."""
-FULL = """\
-CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END$$;
-CREATE TRIGGER full_disk BEFORE INSERT ON calls EXECUTE FUNCTION full_disk()"""
 
 
 @pytest.fixture
@@ -77,16 +74,34 @@ def server(own_postgresql: Server) -> Iterator[Server]:
         yield emptied_server
 
 
+@needs_strace
 def test_a_postgresql_whose_disk_is_full_is_waited_for_in_the_spool(folder: Folder, server: Server) -> None:
     folder.environ["SYNC_DATABASE_URL"] = server.url
     service = folder.serve("--only", "web")
-    server.tell(FULL)
-    statuses = [post(service.url, str(number)).status_code for number in range(3)]
-    spooled = look(folder.path / "spool").calls
-    server.tell("DROP FUNCTION full_disk CASCADE")
+    with without_room(server, "calls"):
+        statuses = [post(service.url, str(number)).status_code for number in range(3)]
+        spooled = look(folder.path / "spool").calls
     drained(folder)
 
     assert (statuses, spooled) == ([200] * 3, 3)
+    assert "No space left on device" in folder.log()
     store = Store.at(server.url)
     oracle.stored_exactly(store, {str(number): {} for number in range(3)})
+    store.close()
+
+
+@needs_strace
+def test_a_postgresql_whose_disk_is_full_is_no_success_where_there_is_no_spool(folder: Folder, server: Server) -> None:
+    folder.environ["SYNC_DATABASE_URL"] = server.url
+    folder.environ.pop("SYNC_SPOOL")
+    service = folder.serve("--only", "web")
+    with without_room(server, "calls"):
+        statuses = [post(service.url, str(number)).status_code for number in range(3)]
+    began = time.monotonic()
+    wait_until(lambda: post(service.url, "later").status_code == 200, "it did not resume")
+
+    assert statuses == [503] * 3
+    assert time.monotonic() - began < 5
+    store = Store.at(server.url)
+    oracle.stored_exactly(store, {"later": {}})
     store.close()
