@@ -25,6 +25,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    or_,
     select,
     union_all,
     update,
@@ -240,14 +241,23 @@ def _unless_changed(state: State) -> ColumnElement[str]:
 
 def owing(*conditions: ColumnElement[bool]) -> Select[tuple[int]]:
     """Select the audiences of which anything is owed, be it on the way or not, to which more may apply."""
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(*_DUE), *conditions).exists()
-    return select(audiences.c.id).where(probe)
+    return select(audiences.c.id).where(or_(*(_has_one(State(state), *conditions) for state in _DUE)))
 
 
 def _any_of(state: State, *conditions: ColumnElement[bool]) -> Select[Any]:
     """Select (audience, state) of the audiences of which a row is in a state."""
-    probe = select(literal(1)).where(memberships.c.audience_id == audiences.c.id, _is(state.value), *conditions).exists()
-    return select(audiences.c.id, literal(state.value).label("state")).where(probe)
+    return select(audiences.c.id, literal(state.value).label("state")).where(_has_one(state, *conditions))
+
+
+def _has_one(state: State, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return whether an audience, of the statement around, has a row in a state.
+
+    Asked for the first by the index of what is owed. Of EXISTS PostgreSQL makes a join: where most was owed when it last looked
+    at the whole, it would go through all that has been settled since, of every audience.
+    """
+    m = memberships.c
+    rows = select(m.profile_id).where(m.audience_id == audiences.c.id, _is(state.value), *conditions)
+    return rows.order_by(m.profile_id).limit(1).scalar_subquery().is_not(None)
 
 
 _OWING: Final = Prepared(
@@ -267,7 +277,8 @@ _OWED_TO: Final = Prepared(
     .join(profiles, profiles.c.id == memberships.c.profile_id)
     .where(
         memberships.c.audience_id == _AUDIENCE,
-        one_of(memberships.c.profile_id, IDS),
+        # Said of both, since PostgreSQL goes through an index once for a list, and once for each row that it joins.
+        *(one_of(id, IDS) for id in (memberships.c.profile_id, profiles.c.id)),
         _is(*_DUE),
         memberships.c.value.is_not(None),
     )

@@ -242,6 +242,26 @@ def test_what_is_owed_is_looked_for_after_what_has_just_been_sent(sqlite_store: 
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_owes_anything_is_found_by_the_index_also_where_all_was_owed_when_the_planner_last_looked(store: Store) -> None:
+    people(store, *(f"user-{number}" for number in range(300)))
+    record(store, audience(store), {f"user-{number}" for number in range(300)})
+
+    with store.writing() as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+    def look(connection: Connection) -> None:
+        debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=10, places=Places(ledger=1)))
+        debts.waiting(connection)
+        debts.waiting(connection, on_the_way=True)
+        waiting(connection)
+
+    plans = explained(store, look, "memberships")
+
+    assert len(plans) == 5, plans
+    assert not any("Seq Scan on memberships" in plan for plan in plans), plans
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_what_is_on_the_way_is_looked_up_and_not_gone_through_however_many_claims_there_have_been(store: Store) -> None:
     people(store, "ann")
     record(store, audience(store), {"ann"})
