@@ -63,6 +63,8 @@ class Exchange:
         except Unreachable as error:
             refused += self._told(list(parcels), Later(reason=f"the types of metadata keys cannot be looked up: {error}"))
             return []
+        if not any(clashes):
+            return [*parcels]
         for parcel, clash in zip(parcels, clashes, strict=True):
             if clash is not None:
                 refused += self._apart(parcel) or [([parcel], Rejected(reason=str(clash), unsent=True))]

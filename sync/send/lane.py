@@ -7,8 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -36,10 +38,10 @@ REST: Final = timedelta(minutes=1)
 AT_ONCE: Final = 32
 """For how many requests at most is claimed, and how many answers are written down, in one transaction."""
 
-AHEAD: Final = 24
+AHEAD: Final = 48
 """How many requests may wait for a connection, so that none is idle while claims and answers are written."""
 
-ITEMS: Final = 3_200
+ITEMS: Final = 6_400
 """How many items at most those are, but for one request, so that memory stays flat whatever goes into one."""
 
 FIRST: Final = 400
@@ -76,7 +78,9 @@ class LaneSender:
         self._division = Division()
         self._places = Places()
         self._busy = Busy()
-        self._under_way: dict[Future[Answered | None], list[Parcel]] = {}
+        self._under_way: dict[Future[Any], list[Parcel]] = {}
+        self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
+        """Requests, and answers being written down, in the order in which they came to an end."""
         self._answered: list[Answered] = []
         self._writing: Writing | None = None
         self._recalled: list[Parcel] = []
@@ -140,7 +144,9 @@ class LaneSender:
             self._busy.add(claimed)
             size = self._desk.batch_items
             for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
-                self._under_way[pool.submit(self._exchange, parcels)] = parcels
+                exchanged = pool.submit(self._exchange, parcels)
+                self._under_way[exchanged] = parcels
+                exchanged.add_done_callback(self._ended.put)
         return timedelta()
 
     def _is_to_wait(self) -> bool:
@@ -225,19 +231,23 @@ class LaneSender:
 
     def _collect(self) -> None:
         """Take in what has come back and what has been written down, and wait a little for the first."""
-        patience = SETTLE_WITHIN if self._answered else 1.0
-        awaited: list[Future[Any]] = [*self._under_way]
-        if self._writing:
-            awaited.append(self._writing.done)
-        finished, _ = wait(awaited, timeout=patience, return_when=FIRST_COMPLETED)
-        if self._writing and self._writing.done in finished:
+        with suppress(Empty):
+            self._take_in(self._ended.get(timeout=SETTLE_WITHIN if self._answered else 1.0))
+            while True:
+                self._take_in(self._ended.get_nowait())
+
+    def _take_in(self, ended: Future[Any]) -> None:
+        if self._writing and self._writing.done is ended:
             self._finish_writing()
-        for future in finished & self._under_way.keys():
-            answered, parcels = future.result(), self._under_way.pop(future)
-            if answered is None:
-                self._recalled += parcels
-            else:
-                self._answered.append(answered)
+        # What has been recalled is no longer among them.
+        parcels = self._under_way.pop(ended, None)
+        if parcels is None:
+            return
+        answered = ended.result()
+        if answered is None:
+            self._recalled += parcels
+        else:
+            self._answered.append(answered)
 
     def _recall(self) -> None:
         """Take back what still waits for a connection."""
@@ -268,6 +278,7 @@ class LaneSender:
             return
         results = [result for answered in self._answered for result in answered.results]
         self._writing = Writing(answered=self._answered, done=writer.submit(self._write_down, results, ()))
+        self._writing.done.add_done_callback(self._ended.put)
         self._answered = []
 
     def _finish_writing(self) -> None:

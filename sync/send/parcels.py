@@ -50,12 +50,13 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     document: dict[str, Json]
 
     @classmethod
-    def of(cls, subject: str, *parts: Part) -> Parcel:
-        document = parts[0].document
-        for part in parts[1:]:
-            # Never in place: what several users are told is the same object.
-            document = merge(document, part.document)
-        return cls(subject=subject, parts=parts, document=document)
+    def of(cls, subject: str, part: Part) -> Parcel:
+        return cls(subject=subject, parts=(part,), document=part.document)
+
+    def followed_by(self, part: Part) -> Parcel:
+        """Return one that tells a newer part, too."""
+        # Never in place: what several users are told is the same object.
+        return Parcel(subject=self.subject, parts=(*self.parts, part), document=merge(self.document, part.document))
 
     @property
     def can_wait(self) -> bool:
@@ -232,11 +233,11 @@ def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:
 
 
 def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
-    grouped: dict[str, tuple[Part, ...]] = {}
+    grouped: dict[str, Parcel] = {}
     for subject, part in parts:
         others = grouped.get(subject)
-        grouped[subject] = (part,) if others is None else (*others, part)
-    return [Parcel.of(subject, *some) for subject, some in grouped.items()]
+        grouped[subject] = Parcel.of(subject, part) if others is None else others.followed_by(part)
+    return [*grouped.values()]
 
 
 def _by_outcome(results: Iterable[Result]) -> list[tuple[Outcome, list[Parcel]]]:
