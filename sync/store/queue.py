@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Text, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, Text, delete, func, literal, or_, select, update
 
 from sync.call import Call
 from sync.delivery import Lane, State
@@ -21,7 +21,7 @@ from sync.store.listed import among
 from sync.store.prepared import Prepared, told
 from sync.store.schema import calls, deliveries
 
-_DUE = (State.UNKNOWN.value, State.OWED.value)
+_DUE = (State.UNKNOWN, State.OWED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,17 +74,30 @@ def states(connection: Connection) -> dict[tuple[str, str], int]:
 
 def waiting(connection: Connection, lane: Lane, *, on_the_way: bool = False) -> bool:
     """Whether a lane has anything to send, or, if that is asked too, on the way."""
-    return (_ANY_LEFT if on_the_way else _ANY_DUE).execute(connection, lane=lane.value).first() is not None
+    return bool((_ANY_LEFT if on_the_way else _ANY_DUE).execute(connection, lane=lane.value).scalar_one())
 
 
-def due(lane: ColumnElement[str], *others: str) -> Select[tuple[int]]:
-    """Select what a lane has to send, and what is in one of other states."""
-    return select(deliveries.c.id).where(deliveries.c.lane == lane, deliveries.c.state.in_([*_DUE, *others]))
+def has_due(lane: ColumnElement[str], *others: State) -> ColumnElement[bool]:
+    """Return whether a lane has anything to send, or anything in one of other states.
+
+    Asked for the first of each state by the index. Of any row of either PostgreSQL would go through the whole table where most was
+    due when it last looked at it, also through what has gone since.
+    """
+    return or_(*(_first(lane, state).is_not(None) for state in (*_DUE, *others)))
+
+
+def _first(lane: ColumnElement[str], state: State) -> ScalarSelect[int]:
+    d = deliveries.c
+    return select(d.id).where(d.lane == lane, _in(state)).order_by(d.replayed, d.id).limit(1).scalar_subquery()
+
+
+def _in(state: State) -> ColumnElement[bool]:
+    return deliveries.c.state == state.value
 
 
 _LANE: Final = told("lane", Text())
-_ANY_DUE: Final = Prepared(due(_LANE).limit(1))
-_ANY_LEFT: Final = Prepared(due(_LANE, State.SENDING.value).limit(1))
+_ANY_DUE: Final = Prepared(select(has_due(_LANE)))
+_ANY_LEFT: Final = Prepared(select(has_due(_LANE, State.SENDING)))
 
 
 def listed(connection: Connection, state: State | None, limit: int) -> list[Listed]:
@@ -115,10 +128,6 @@ def retry(connection: Connection, condition: Any) -> int:
     """Owe rejected rows again that meet a condition on `deliveries`; return how many."""
     again = update(deliveries).where(_in(State.REJECTED), condition)
     return connection.execute(again.values(state=State.OWED.value, attempts=0, reason=None)).rowcount
-
-
-def _in(state: State) -> Any:
-    return deliveries.c.state == state.value
 
 
 def with_calls() -> Select[Any]:

@@ -29,7 +29,5 @@ def waiting(connection: Connection) -> Waiting:
     return Waiting(requested=bool(row.requested), owed=bool(row.owed))
 
 
-_OWED: Final = (debts.owing(), *(queue.due(literal(lane.value)) for lane in Lane))
-_WAITING: Final = Prepared(
-    select(select(requested_syncs.c.audience_id).exists().label("requested"), or_(*(any_.exists() for any_ in _OWED)).label("owed"))
-)
+_OWED: Final = or_(debts.owing().exists(), *(queue.has_due(literal(lane.value)) for lane in Lane))
+_WAITING: Final = Prepared(select(select(requested_syncs.c.audience_id).exists().label("requested"), _OWED.label("owed")))
