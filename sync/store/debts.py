@@ -277,8 +277,7 @@ _OWED_TO: Final = Prepared(
     .join(profiles, profiles.c.id == memberships.c.profile_id)
     .where(
         memberships.c.audience_id == _AUDIENCE,
-        # Said of both, since PostgreSQL goes through an index once for a list, and once for each row that it joins.
-        *(one_of(id, IDS) for id in (memberships.c.profile_id, profiles.c.id)),
+        one_of(memberships.c.profile_id, IDS),
         _is(*_DUE),
         memberships.c.value.is_not(None),
     )
