@@ -65,15 +65,31 @@ class KnownTypes:
 
     def answered(self, connection: Connection, lane: Lane, answers: Iterable[tuple[Document, Outcome]], now: datetime) -> None:
         """Keep the types of new keys that Moesif took; those of the others bind nobody. Free where no new key was on its way."""
-        accepted: dict[str, str] = {}
-        with self._lock:
-            new = self._new[lane]
-            for document, outcome in answers if new else ():
-                for key in [key for key, found in typed_keys(document) if new.get(key) == found]:
-                    found = new.pop(key, None)
-                    if found is not None and isinstance(outcome, Accepted):
-                        accepted[key] = found
+        fates = self._fates(lane, answers)
+        if not fates:
+            return
+        accepted = {key: found for key, found in fates.items() if found is not None}
         metadata_types.learn(connection, lane, accepted, now)
+        # Remembered at once, since many more users with them may be on their way, each of whom would be looked at.
+        kept = metadata_types.known(connection, lane, accepted)
+        with self._lock:
+            self._known[lane].update(kept)
+            for key in fates:
+                self._new[lane].pop(key, None)
+
+    def _fates(self, lane: Lane, answers: Iterable[tuple[Document, Outcome]]) -> dict[str, str | None]:
+        """Return the new keys whose first answer is among these: their types, or None where it was no."""
+        with self._lock:
+            left = dict(self._new[lane])
+        fates: dict[str, str | None] = {}
+        for document, outcome in answers if left else ():
+            for key, found in typed_keys(document):
+                if left.get(key) == found:
+                    del left[key]
+                    fates[key] = found if isinstance(outcome, Accepted) else None
+            if not left:
+                break
+        return fates
 
     def _odd(self, lane: Lane, known: dict[str, str], documents: Sequence[Document]) -> dict[int, Document]:
         """Return the documents, by number, that have a key whose type is not known to be the one that it has."""
@@ -86,13 +102,16 @@ class KnownTypes:
         """Hold new keys to the types that they have; return what clashes, by number."""
         clashes: dict[int, Clash] = {}
         with self._lock:
-            new = self._new[lane]
+            new, fitting = self._new[lane], _Fitting()
             for number, document in documents.items():
+                if fitting.has(document):
+                    continue
                 found = weighed(document, ChainMap(new, known))
                 if isinstance(found, Clash):
                     clashes[number] = found
                 else:
                     new.update(found)
+                    fitting.note(document)
         return clashes
 
     def _remembered(self, lane: Lane) -> dict[str, str]:
@@ -105,7 +124,8 @@ class KnownTypes:
             return self._known[lane]
 
     def _look_up(self, connection: Connection, lane: Lane, known: dict[str, str], documents: Iterable[Document]) -> None:
-        keys = {key for document in documents for key, found in typed_keys(document) if known.get(key) != found}
+        different = {id(document.get("metadata")): document for document in documents}.values()
+        keys = {key for document in different for key, found in typed_keys(document) if known.get(key) != found}
         found = metadata_types.known(connection, lane, keys)
         with self._lock:
             for key in keys:
@@ -115,14 +135,26 @@ class KnownTypes:
 
 def _unfit(documents: Sequence[Document], known: Mapping[str, str]) -> dict[int, Document]:
     found: dict[int, Document] = {}
-    fitting: object = None
+    fitting = _Fitting()
     for number, document in enumerate(documents):
-        metadata = document.get("metadata")
-        # Of users who are told the same it is the same object.
-        if metadata is fitting and metadata is not None:
+        if fitting.has(document):
             continue
         if fits(document, known):
-            fitting = metadata
+            fitting.note(document)
         else:
             found[number] = document
     return found
+
+
+class _Fitting:
+    """The metadata that was found to fit last: of users who are told the same it is the same object, and need not be looked at."""
+
+    def __init__(self) -> None:
+        self._metadata: Json = None
+
+    def has(self, document: Document) -> bool:
+        metadata = document.get("metadata")
+        return metadata is self._metadata and metadata is not None
+
+    def note(self, document: Document) -> None:
+        self._metadata = document.get("metadata")

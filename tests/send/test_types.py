@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import true
+from sqlalchemy import event, true
 
 from sync.delivery import Accepted, Lane, Later, Rejected, State
 from sync.payload import Mapping
@@ -209,6 +209,28 @@ def test_what_is_known_is_not_asked_of_the_store_again(store: Store) -> None:
     with store.writing() as connection:
         metadata_types.learn(connection, Lane.USERS, {"n": "string"}, NOW)
     seconds[0] = 31.0
+    assert known.clashes(store, Lane.USERS, [document])[0] is not None
+
+
+def test_what_was_learned_is_not_asked_of_the_store_again(store: Store) -> None:
+    known, document = KnownTypes(), {"metadata": {"n": 1}}
+    known.clashes(store, Lane.USERS, [document])
+    with store.writing() as connection:
+        known.answered(connection, Lane.USERS, [(document, Accepted())], NOW)
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
+
+    assert known.clashes(store, Lane.USERS, [document] * 3) == [None] * 3
+    assert asked == []
+
+
+def test_what_another_process_had_learned_before_is_what_counts(store: Store) -> None:
+    known, document = KnownTypes(), {"metadata": {"n": 1}}
+    known.clashes(store, Lane.USERS, [document])
+    with store.writing() as connection:
+        metadata_types.learn(connection, Lane.USERS, {"n": "string"}, NOW)
+        known.answered(connection, Lane.USERS, [(document, Accepted())], NOW)
+
     assert known.clashes(store, Lane.USERS, [document])[0] is not None
 
 
