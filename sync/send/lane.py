@@ -38,10 +38,10 @@ REST: Final = timedelta(minutes=1)
 AT_ONCE: Final = 32
 """For how many requests at most is claimed, and how many answers are written down, in one transaction."""
 
-AHEAD: Final = 48
+AHEAD: Final = 24
 """How many requests may wait for a connection, so that none is idle while claims and answers are written."""
 
-ITEMS: Final = 6_400
+ITEMS: Final = 3_200
 """How many items at most those are, but for one request, so that memory stays flat whatever goes into one."""
 
 FIRST: Final = 400

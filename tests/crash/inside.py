@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
@@ -26,6 +26,9 @@ from sync.cli.output import note
 from sync.serve import Part, serve
 from sync.settings import from_folder
 from sync.store.schema import claims
+
+WHERE_ARE_YOU: Final = signal.SIGUSR1
+"""Has a worker write down what its threads are at."""
 
 
 def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path) -> None:
@@ -52,6 +55,8 @@ def work(folder: Path, environ: Mapping[str, str], durations: Durations, stops_a
     os.environ.update(environ)
     _say_in(folder / "log")
     faulthandler.enable()
+    # For one that does not end: what each of its threads is at, whoever has the interpreter.
+    faulthandler.register(WHERE_ARE_YOU)
     settings = from_folder(os.environ, folder)
     log_to_stderr(logging.INFO, settings.log_format)
     with opened(settings) as app:

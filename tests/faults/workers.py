@@ -22,6 +22,7 @@ from sync.standin import StandIn
 from sync.store import Store
 from sync.store import schema as t
 from tests.crash import oracle
+from tests.crash.inside import WHERE_ARE_YOU
 from tests.crash.kills import Tally, bad_luck, hold_to_everything, is_quiet, wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
@@ -121,7 +122,11 @@ def kept_busy(folder: Folder, store: Store, standin: StandIn, workers: Sequence[
         traffic.end()
     wait_until(lambda: is_quiet(store), "something is owed", 90)
     codes = {str(one.process.pid): one.stop() for one in (door, *workers)}
-    # None where it had not ended in half a minute.
+    for one in workers:
+        if one.process.exitcode is None:
+            # It had not ended in half a minute.
+            tell(one, WHERE_ARE_YOU)
+            time.sleep(1)
     assert set(codes.values()) == {0}, f"the door and the workers ended with {codes}: {folder.log()[-5000:]}"
     hold_to_everything(folder, store, standin, traffic)
     slots_were_taken_once(store)
