@@ -71,7 +71,7 @@ class KnownTypes:
         accepted = {key: found for key, found in fates.items() if found is not None}
         metadata_types.learn(connection, lane, accepted, now)
         # Remembered at once, since many more users with them may be on their way, each of whom would be looked at.
-        kept = metadata_types.known(connection, lane, accepted)
+        kept = metadata_types.known(connection, lane, accepted) if accepted else {}
         with self._lock:
             self._known[lane].update(kept)
             for key in fates:

@@ -46,11 +46,6 @@ class _Told(FunctionElement[Any]):
     name = "told"
 
 
-@compiles(_Told, "sqlite")
-def _on_sqlite(element: _Told, compiler: SQLCompiler, **arguments: Any) -> str:
-    return f"json_each{compiler.process(element.clause_expr, **arguments)}"
-
-
 @compiles(_Told, "postgresql")
 def _on_postgresql(element: _Told, compiler: SQLCompiler, **arguments: Any) -> str:
     return f"jsonb_array_elements(CAST({compiler.process(element.clause_expr, **arguments)} AS JSONB))"
@@ -63,8 +58,9 @@ class _Ids(FunctionElement[Any]):
     name = "ids"
 
 
+@compiles(_Told, "sqlite")
 @compiles(_Ids, "sqlite")
-def _ids_on_sqlite(element: _Ids, compiler: SQLCompiler, **arguments: Any) -> str:
+def _on_sqlite(element: _Told | _Ids, compiler: SQLCompiler, **arguments: Any) -> str:
     return f"json_each{compiler.process(element.clause_expr, **arguments)}"
 
 

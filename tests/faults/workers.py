@@ -127,7 +127,7 @@ def kept_busy(folder: Folder, store: Store, standin: StandIn, workers: Sequence[
             # It had not ended in half a minute.
             tell(one, WHERE_ARE_YOU)
             time.sleep(1)
-    assert set(codes.values()) == {0}, f"the door and the workers ended with {codes}: {folder.log()[-5000:]}"
+    assert set(codes.values()) == {0}, f"the door and the workers ended with {codes}: {folder.log()[-30_000:]}"
     hold_to_everything(folder, store, standin, traffic)
     slots_were_taken_once(store)
 
