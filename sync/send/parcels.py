@@ -48,15 +48,23 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subject: str
     parts: tuple[Part, ...]
     document: dict[str, Json]
+    deliveries: tuple[int, ...] = ()
+    """The ids of the forwarded calls among its parts."""
 
     @classmethod
     def of(cls, subject: str, part: Part) -> Parcel:
-        return cls(subject=subject, parts=(part,), document=part.document)
+        deliveries = () if part.delivery_id is None else (part.delivery_id,)
+        return cls(subject=subject, parts=(part,), document=part.document, deliveries=deliveries)
 
-    def followed_by(self, part: Part) -> Parcel:
-        """Return one that tells a newer part, too."""
-        # Never in place: what several users are told is the same object.
-        return Parcel(subject=self.subject, parts=(*self.parts, part), document=merge(self.document, part.document))
+    def followed_by(self, newer: Parcel) -> Parcel:
+        """Return one that tells what a newer one does, too."""
+        return Parcel(
+            subject=self.subject,
+            parts=(*self.parts, *newer.parts),
+            # Never in place: what several users are told is the same object.
+            document=merge(self.document, newer.document),
+            deliveries=(*self.deliveries, *newer.deliveries),
+        )
 
     @property
     def can_wait(self) -> bool:
@@ -75,33 +83,29 @@ Result = tuple[Sequence[Parcel], Outcome]
 class Busy:
     """Who and what is on the way, or waits for a connection: nobody is to be in two requests at once."""
 
-    def __init__(self, parcels: Iterable[Parcel] = ()) -> None:
+    def __init__(self, parcels: Sequence[Parcel] = ()) -> None:
         self.subjects: set[str] = set()
         self.called: set[str] = set()
         """The subjects with a forwarded call."""
         self.deliveries: set[int] = set()
         self.add(parcels)
 
-    def add(self, parcels: Iterable[Parcel]) -> None:
-        for parcel in parcels:
-            self.subjects.add(parcel.subject)
-            for part in parcel.parts:
-                if part.delivery_id is not None:
-                    self.deliveries.add(part.delivery_id)
-                    self.called.add(parcel.subject)
+    def add(self, parcels: Sequence[Parcel]) -> None:
+        self.subjects.update([parcel.subject for parcel in parcels])
+        forwarding = [parcel for parcel in parcels if parcel.deliveries]
+        self.called.update([parcel.subject for parcel in forwarding])
+        self.deliveries.update(_delivery_ids(forwarding))
 
-    def has_any(self, parcels: Iterable[Parcel]) -> bool:
+    def has_any(self, parcels: Sequence[Parcel]) -> bool:
         """Whether a subject of these is among them already; actions are about none."""
-        return any(parcel.subject and parcel.subject in self.subjects for parcel in parcels)
+        return not self.subjects.isdisjoint([parcel.subject for parcel in parcels if parcel.subject])
 
-    def remove(self, parcels: Iterable[Parcel]) -> None:
+    def remove(self, parcels: Sequence[Parcel]) -> None:
         """Let parcels go that were added, whole."""
-        for parcel in parcels:
-            self.subjects.discard(parcel.subject)
-            self.called.discard(parcel.subject)
-            for part in parcel.parts:
-                if part.delivery_id is not None:
-                    self.deliveries.discard(part.delivery_id)
+        subjects = [parcel.subject for parcel in parcels]
+        self.subjects.difference_update(subjects)
+        self.called.difference_update(subjects)
+        self.deliveries.difference_update(_delivery_ids(parcels))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +148,7 @@ class Desk:
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
         facts = self._facts(connection, next_deliveries.take(connection, wanted, subjects, busy.deliveries))
         state = self._state(connection, busy, wanted, lease) if lane is Lane.USERS else []
-        parcels = _by_subject([*facts, *state]) if lane is not Lane.ACTIONS else [Parcel.of(*fact) for fact in facts]
+        parcels = _by_subject([*facts, *state]) if lane is not Lane.ACTIONS else facts
         self.types.prepare(connection, lane, [parcel.document for parcel in parcels])
         return sorted(parcels, key=lambda parcel: parcel.can_wait) if facts else parcels
 
@@ -177,19 +181,19 @@ class Desk:
             queue.put_back(connection, ids, state)
         debts.put_back(connection, _updates(parcels))
 
-    def _facts(self, connection: Connection, deliveries: Sequence[next_deliveries.Delivery]) -> list[tuple[str, Part]]:
-        parts = [
-            (delivery.subject, _part(delivery, body.document))
+    def _facts(self, connection: Connection, deliveries: Sequence[next_deliveries.Delivery]) -> list[Parcel]:
+        parcels = [
+            Parcel.of(delivery.subject, _part(delivery, body.document))
             for delivery in deliveries
             for body in bodies(delivery.call, self.mapping)
             if body.lane is delivery.lane
         ]
         # A setting has changed since they were queued, and they are no longer forwarded.
-        unwanted = {delivery.id for delivery in deliveries} - {part.delivery_id for _, part in parts}
+        unwanted = {delivery.id for delivery in deliveries}.difference(_delivery_ids(parcels))
         queue.settle_accepted(connection, sorted(unwanted))
-        return parts
+        return parcels
 
-    def _state(self, connection: Connection, busy: Busy, wanted: Wanted, lease: Lease | None) -> list[tuple[str, Part]]:
+    def _state(self, connection: Connection, busy: Busy, wanted: Wanted, lease: Lease | None) -> list[Parcel]:
         due = debts.due_profiles(connection, wanted)
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
         free = debts.without_users(connection, due, busy.called) if due and busy.called else due
@@ -199,7 +203,11 @@ class Desk:
         # In the order in which they are due: what is unknown goes first.
         claimed = debts.claim(connection, free, lease, self.batch_items)
         said = self._tellings({one.claim: one for one in claimed})
-        return [(one.user_id, Part(document={"user_id": one.user_id, **said[one.claim]}, update=one)) for one in claimed]
+        documents = [{"user_id": one.user_id, **said[one.claim]} for one in claimed]
+        told = zip(claimed, documents, strict=True)
+        return [
+            Parcel(subject=one.user_id, parts=(Part(document=document, update=one),), document=document) for one, document in told
+        ]
 
     def _tellings(self, claimed: dict[int, debts.Update]) -> dict[int, dict[str, Json]]:
         """Return what says the updates of each claim, but for whom it is about; of one value of an audience it is one object."""
@@ -232,11 +240,14 @@ def _not_taken(parcels: Sequence[Parcel]) -> list[tuple[State, list[int]]]:
     return [(state, ids) for state, ids in found if ids]
 
 
-def _by_subject(parts: Iterable[tuple[str, Part]]) -> list[Parcel]:
+def _by_subject(parcels: list[Parcel]) -> list[Parcel]:
+    """Return one parcel for each subject, in the order in which they come first."""
+    if len({parcel.subject for parcel in parcels}) == len(parcels):
+        return parcels
     grouped: dict[str, Parcel] = {}
-    for subject, part in parts:
-        others = grouped.get(subject)
-        grouped[subject] = Parcel.of(subject, part) if others is None else others.followed_by(part)
+    for parcel in parcels:
+        older = grouped.get(parcel.subject)
+        grouped[parcel.subject] = parcel if older is None else older.followed_by(parcel)
     return [*grouped.values()]
 
 
@@ -248,7 +259,7 @@ def _by_outcome(results: Iterable[Result]) -> list[tuple[Outcome, list[Parcel]]]
 
 
 def _delivery_ids(parcels: Iterable[Parcel]) -> list[int]:
-    return [part.delivery_id for parcel in parcels for part in parcel.parts if part.delivery_id is not None]
+    return [id for parcel in parcels for id in parcel.deliveries]
 
 
 def _updates(parcels: Iterable[Parcel]) -> list[debts.Update]:

@@ -6,7 +6,7 @@ value that changes meanwhile is noticed when the answer comes.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -127,8 +127,9 @@ def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | Non
     made = ledger_claims.make(connection, told, lease)
     keys = {row.id: (row.key, row.kind) for row in _KEYS.execute(connection)}
     return [
-        Update(claim=id, audience_id=of, profile_id=profile_id, user_id=user_id, key=keys[of][0], kind=keys[of][1], value=value)
+        Update(claim=id, audience_id=of, profile_id=profile_id, user_id=user_id, key=key, kind=kind, value=value)
         for id, ((_, of, value), theirs) in zip(made, alike, strict=True)
+        for key, kind in [keys[of]]
         for profile_id, user_id in theirs
     ]
 
@@ -136,11 +137,11 @@ def claim(connection: Connection, profile_ids: Sequence[int], lease: Lease | Non
 def _owed(connection: Connection, profile_ids: Sequence[int], portion: int) -> Mapping[tuple[int, int, str], list[tuple[int, str]]]:
     """Return (profile, user id) of those of the profiles that are owed the same, by (number of the portion, audience, value)."""
     portions, listed = {id: number // portion for number, id in enumerate(profile_ids)}, values(profile_ids)
-    alike: dict[tuple[int, int, str], list[tuple[int, str]]] = {}
+    alike: dict[tuple[int, int, str], list[tuple[int, str]]] = defaultdict(list)
     for audience_id in {id for id, _ in _owing(connection, min(profile_ids, default=0) - 1)}:
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
         for profile_id, value, user_id in sorted(_OWED_TO.rows(connection, audience=audience_id, **{IDS: listed})):
-            alike.setdefault((portions[profile_id], audience_id, value), []).append((profile_id, user_id))
+            alike[portions[profile_id], audience_id, value].append((profile_id, user_id))
     return alike
 
 
