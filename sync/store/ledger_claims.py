@@ -36,7 +36,7 @@ from sync.delivery import State
 from sync.json_value import encode
 from sync.store import bulk, leases
 from sync.store.leases import Lease
-from sync.store.listed import any_of, elements_of, ids_of, one_of, values
+from sync.store.listed import any_of, elements_of, ids_of, last_of, one_of, values
 from sync.store.prepared import Prepared
 from sync.store.schema import claims, memberships
 
@@ -65,6 +65,7 @@ class Same(msgspec.Struct, frozen=True, gc=False):
     sent: str
     """JSON."""
     profiles: Sequence[int]
+    """In ascending order."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -154,13 +155,18 @@ def is_on_the_way() -> ColumnElement[bool]:
     return tuple_(memberships.c.audience_id, memberships.c.profile_id).in_(select(claimed.c.audience_id, claimed.c.profile_id))
 
 
-def profiles_of(audience_id: ColumnElement[int] | None = None) -> Select[Any]:
-    """Select the profiles about whom something is on the way, of one audience or of any.
+def profiles_of(audience_id: ColumnElement[int] | None = None, after: ColumnElement[int] | None = None) -> Select[Any]:
+    """Select the profiles about whom something is on the way, of one audience or of any; all who come after one, and perhaps more.
 
-    All claims are first made one array, for the reason that `_claimed` has.
+    All claims are first made one array, for the reason that `_claimed` has. Whoever sends asks for those after the last one it has
+    taken, which none of its own claims has: to read all that is on the way took most of the time of finding out who is next.
     """
     # Of a claim with nobody left there would be nothing between two commas.
-    some = [claims.c.profiles != "[]", *(() if audience_id is None else (claims.c.audience_id == audience_id,))]
+    some = [claims.c.profiles != "[]"]
+    if audience_id is not None:
+        some.append(claims.c.audience_id == audience_id)
+    if after is not None:
+        some.append(last_of(claims.c.profiles) > after)
     listed = func.aggregate_strings(func.trim(claims.c.profiles, "[]"), ",")
     array = select(literal("[", Text()).concat(func.coalesce(listed, "")).concat("]")).where(*some).scalar_subquery()
     return select(ids_of(array).c.value)

@@ -74,6 +74,29 @@ def _unnested(array: str) -> str:
     return f"unnest(CAST(translate({array}, '[]', '{{}}') AS BIGINT[]))"
 
 
+class _Last(FunctionElement[int]):
+    """The last element of an array in JSON of whole numbers; null where it has none."""
+
+    inherit_cache = True
+    name = "last"
+    type = BigInteger()
+
+
+@compiles(_Last, "sqlite")
+def _last_on_sqlite(element: _Last, compiler: SQLCompiler, **arguments: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **arguments)}, '$[#-1]')"
+
+
+@compiles(_Last, "postgresql")
+def _last_on_postgresql(element: _Last, compiler: SQLCompiler, **arguments: Any) -> str:
+    return f"CAST(nullif(trim(split_part({compiler.process(element.clauses, **arguments)}, ',', -1), '[]'), '') AS BIGINT)"
+
+
+def last_of(array: ColumnElement[str]) -> ColumnElement[int]:
+    """Return the last element of an array in JSON of whole numbers, which takes far less than to read it; null of an empty one."""
+    return _Last(array)
+
+
 def ids_of(array: ColumnElement[str]) -> TableValuedAlias:
     """Return the elements of an array in JSON of whole numbers, and of nothing else, as rows with a `value`."""
     return _Ids(array).table_valued(column("value", BigInteger))

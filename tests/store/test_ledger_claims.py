@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import literal
 
 from sync.delivery import Lane, State
-from sync.store import Store, debts, erase, leases, ledger
+from sync.store import Store, debts, erase, leases, ledger, ledger_claims
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
 from sync.store.wanted import Wanted
@@ -60,6 +61,28 @@ def test_what_is_in_a_claim_is_on_its_way_and_not_due(store: Store) -> None:
     with store.reading() as connection:
         assert not debts.waiting(connection)
         assert debts.waiting(connection, on_the_way=True)
+
+
+@pytest.mark.usefixtures("buyers")
+def test_one_who_goes_on_after_the_last_it_took_leaves_out_what_another_has_taken_there(store: Store) -> None:
+    mine = Wanted(lane=Lane.USERS, limit=1)
+    with store.writing() as connection:
+        (ann,) = debts.claim(connection, debts.due_profiles(connection, mine))
+        (bob,) = debts.claim(connection, debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=1)))
+        (cid,) = debts.claim(connection, debts.due_profiles(connection, mine))
+
+    assert [one.user_id for one in (ann, bob, cid)] == ["ann", "bob", "cid"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "found"), [(0, {3, 7, 20, 21}), (6, {3, 7, 20, 21}), (7, {20, 21}), (20, {20, 21}), (21, set())]
+)
+def test_claims_that_end_before_somebody_are_not_read_to_find_who_comes_after(store: Store, behind: int, found: set[int]) -> None:
+    with store.writing() as connection:
+        told = [ledger_claims.Same(1, "true", profiles) for profiles in ([3, 7], [20, 21])]
+        ledger_claims.make(connection, [*told, ledger_claims.Same(1, "true", [])], None)
+
+        assert set(connection.scalars(ledger_claims.profiles_of(after=literal(behind)))) == found
 
 
 @pytest.mark.usefixtures("buyers")
