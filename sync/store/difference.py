@@ -109,7 +109,12 @@ def _filling(values: Select[Any]) -> Prepared:
 
 @lru_cache(maxsize=200)
 def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
-    """Return the statement that makes the table of differences; `nothing` is the value of those who are out, or have none."""
+    """Return the statement that makes the table of differences; `nothing` is the value of those who are out, or have none.
+
+    In the order in which what changed is recorded: a large temporary table does not fit into what a connection keeps in memory, and
+    to read its rows here and there took as long as to write half of what is written of each. Found before it is put in order,
+    since to find it that way PostgreSQL might go through both sides by their indexes.
+    """
     now = values.subquery("computed").c
     m = memberships.c
     recorded = select(m.profile_id, m.value).where(m.audience_id == prepared.told("audience", BigInteger())).subquery("recorded")
@@ -121,7 +126,8 @@ def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     who = func.coalesce(now.profile_id, then.profile_id)
     is_gone = and_(now.profile_id.is_(None), was_present)
     differing = select(who.label("profile_id"), value.label("value")).select_from(joined).where(or_(is_new, is_gone))
-    return Prepared(differing, before=created_as(DIFFERENCE))
+    found = differing.cte("differing").prefix_with("MATERIALIZED")
+    return Prepared(select(found.c.profile_id, found.c.value).order_by(found.c.profile_id), before=created_as(DIFFERENCE))
 
 
 def of_concerned(
