@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Connection, Table, inspect, select
 
 from sync.compute import compute
 from sync.language.parse import parse_audience, parse_computed_trait
@@ -84,6 +84,23 @@ def test_the_table_of_a_difference_has_its_key(store: Store) -> None:
 
         assert isinstance(found.rows, Table)
         assert inspect(connection).get_pk_constraint(found.rows.name)["constrained_columns"] == ["profile_id"]
+
+
+def test_what_a_look_at_everyone_finds_lies_in_the_order_in_which_it_is_recorded(store: Store) -> None:
+    """Or PostgreSQL reads a large table here and there, twice, which takes as long as half of what is written."""
+    keep(store, *(track(f"u{number}", at=after(days=-20)) for number in range(4)))
+    stored = audience(store, query=RECENT)
+    compute(store, stored, after(), standing_clock())
+    happens(store)
+    stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
+
+    with store.reading() as connection:
+        found = difference.of_everyone(connection, stored, computation.of_everyone, to_micros(after(days=15)))
+        assert isinstance(found.rows, Table)
+        as_they_lie = list(connection.scalars(select(found.rows.c.profile_id)))
+
+    assert len(as_they_lie) == 4
+    assert as_they_lie == sorted(as_they_lie)
 
 
 def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_finds_each_time_what_differs(store: Store) -> None:
