@@ -144,7 +144,7 @@ def _owed(connection: Connection, profile_ids: Sequence[int], portion: int) -> M
     for audience_id in {id for id, _ in _owing(connection, min(profile_ids, default=0) - 1)}:
         # All at once: row by row, SQLite's driver waits its turn among the threads for each.
         for profile_id, value in sorted(_OWED_TO.rows(connection, audience=audience_id, **{IDS: listed})):
-            # Nobody who has been erased in between.
+            # No foreign key holds the ledger to the profiles, and nobody can be told of without an id.
             if profile_id in users:
                 alike[portions[profile_id], audience_id, value].append((profile_id, users[profile_id]))
     return alike

@@ -111,9 +111,9 @@ def _filling(values: Select[Any]) -> Prepared:
 def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     """Return the statement that makes the table of differences; `nothing` is the value of those who are out, or have none.
 
-    In the order in which what changed is recorded: a large temporary table does not fit into what a connection keeps in memory, and
-    to read its rows here and there took as long as to write half of what is written of each. Found before it is put in order,
-    since to find it that way PostgreSQL might go through both sides by their indexes.
+    The table lies in the order in which it is recorded: a large one does not fit into what PostgreSQL keeps of temporary tables in
+    memory, and to read it in no order took half as long again. It is found first and put in order then, so that how it is found
+    does not depend on the order.
     """
     now = values.subquery("computed").c
     m = memberships.c

@@ -159,7 +159,7 @@ def profiles_of(audience_id: ColumnElement[int] | None = None, after: ColumnElem
     """Select the profiles about whom something is on the way, of one audience or of any; all who come after one, and perhaps more.
 
     All claims are first made one array, for the reason that `_claimed` has. Whoever sends asks for those after the last one it has
-    taken, which none of its own claims has: to read all that is on the way took most of the time of finding out who is next.
+    taken, who are in hardly any of its own claims: to read all that is on the way took most of the time of finding out who is next.
     """
     # Of a claim with nobody left there would be nothing between two commas.
     some = [claims.c.profiles != "[]"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import literal
+from sqlalchemy import insert, literal, select
 
 from sync.delivery import Lane, State
 from sync.store import Store, debts, erase, leases, ledger, ledger_claims
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
+from sync.store.schema import memberships
 from sync.store.wanted import Wanted
 from tests.make import NOW, after, audience, people, record, run_of, told
 
@@ -83,6 +84,18 @@ def test_claims_that_end_before_somebody_are_not_read_to_find_who_comes_after(st
         ledger_claims.make(connection, [*told, ledger_claims.Same(1, "true", [])], None)
 
         assert set(connection.scalars(ledger_claims.profiles_of(after=literal(behind)))) == found
+
+
+def test_a_row_of_the_ledger_about_nobody_is_not_claimed_and_keeps_nobody_else_from_it(store: Store, buyers: Stored) -> None:
+    nobody = 10_000
+    with store.writing() as connection:
+        row = connection.execute(select(memberships).limit(1)).one()
+        connection.execute(insert(memberships).values({**row._mapping, "profile_id": nobody}))
+
+        taken_first = debts.claim(connection, [*debts.due_profiles(connection, Wanted(lane=Lane.USERS, limit=100)), nobody])
+
+    assert {one.user_id for one in taken_first} == {"ann", "bob", "cid"}
+    assert {one.audience_id for one in taken_first} == {buyers.id}
 
 
 @pytest.mark.usefixtures("buyers")
