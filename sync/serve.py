@@ -31,6 +31,7 @@ from sync.send import Sender
 from sync.settings import is_loopback
 from sync.slots import next_slot
 from sync.spool import Spool
+from sync.stopping import until_told_to_stop
 from sync.store import Store, audiences, served
 from sync.store.figures import Figures, figures
 from sync.web import Access, Api, ApiRoute, Door, Limits, Metrics, Program, Server, create_app, metrics_route
@@ -69,7 +70,7 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
         if only is not Part.WEB:
             stack.enter_context(_working(app, wake, stop) if prepared else _working_later(app, wake, stop))
         if only is Part.WORKER:
-            _until_signalled(stop, lambda: ready("personas-sync works; no HTTP in this process"))
+            until_told_to_stop(lambda: ready("personas-sync works; no HTTP in this process"), stop)
         else:
             _serve_http(app, wake, ready)
         ending.begin()
@@ -337,13 +338,3 @@ def watch(silence: Callable[[], float], stop: threading.Event, every: float = WA
             log.critical("the scheduler has been silent for %d seconds; this process ends so that it can be started anew", silent)
             os.kill(os.getpid(), signal.SIGTERM)
             return
-
-
-def _until_signalled(stop: threading.Event, ready: Callable[[], None]) -> None:
-    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ready()
-        stop.wait()
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

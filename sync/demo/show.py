@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +14,7 @@ from sync.demo import Checked, Demo, Synced, prepared
 from sync.errors import InputError
 from sync.instant import iso
 from sync.json_value import Json, encode
+from sync.stopping import until_told_to_stop
 
 KEYS = {"order_completed_last_30days": "30 days", "big_spenders": "big", "lapsed_customers": "lapsed"}
 """How the audiences are called at the head of a column."""
@@ -95,10 +94,5 @@ def _as_json(rows: list[Synced], checked: Checked, seconds: float) -> Json:
 
 
 def _stay(demo: Demo, console: Console) -> None:
-    console.print(
-        f"\nStill up until Ctrl-C: the door at {demo.door}, what Moesif holds at {demo.standin.url}/_standin/users", soft_wrap=True
-    )
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    said = f"\nStill up until Ctrl-C: the door at {demo.door}, what Moesif holds at {demo.standin.url}/_standin/users"
+    until_told_to_stop(lambda: console.print(said, soft_wrap=True))

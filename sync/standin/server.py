@@ -12,7 +12,6 @@ What is under `/_standin` asks for no key: it is a sandbox, to be kept on loopba
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 import struct
 import threading
@@ -21,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote
 
@@ -31,6 +30,7 @@ from sync.standin.collector import BATCH_BYTES, Collector, Reply
 from sync.standin.faults import Fault, Faults, script
 from sync.standin.holdings import LANES, Counts, Document, Holdings, Taken
 from sync.standin.management import Management
+from sync.stopping import until_told_to_stop
 
 
 class StandIn:
@@ -142,19 +142,8 @@ def run(
     host: str, port: int, application_id: str | None = None, *, type_lock: bool = False, ready: Callable[[str], None] = print
 ) -> None:
     """Run a stand-in until SIGTERM or SIGINT; in the main thread only. `ready` is called with its URL once it listens."""
-    ended = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with StandIn.start(port, application_id, host=host, type_lock=type_lock) as standin:
-            ready(standin.url)
-            ended.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with StandIn.start(port, application_id, host=host, type_lock=type_lock) as standin:
+        until_told_to_stop(lambda: ready(standin.url))
 
 
 class _Server(ThreadingHTTPServer):

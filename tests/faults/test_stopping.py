@@ -95,6 +95,26 @@ def test_a_worker_that_is_told_to_stop_the_moment_it_says_that_it_works_ends_wel
     assert not too_early
 
 
+def test_a_worker_ends_by_a_signal_that_the_system_gave_to_another_of_its_threads(place: Place) -> None:
+    given: list[float] = []
+
+    def take_it() -> None:
+        given.append(time.monotonic())
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        # It stays, or there would be nobody to give it to.
+        time.sleep(1)
+
+    threading.Timer(1, take_it).start()
+    # What ends it all the same where that one is lost.
+    later = threading.Timer(15, os.kill, (os.getpid(), signal.SIGTERM))
+    later.start()
+    with opened(read({"SYNC_DATABASE_URL": place.url, "SYNC_DEFINITIONS": "none.yaml"})) as app:
+        serve(app, Part.WORKER, lambda _: None)
+    later.cancel()
+
+    assert time.monotonic() - given[0] < 10
+
+
 def test_what_is_not_answered_in_time_is_cut_off_and_told_again(folder: Folder, store: Store, standin: StandIn) -> None:
     standin.misbehave(Fault(drip_seconds=1.0, times=1_000_000))
     with under_traffic(folder, store, standin) as (service, traffic):
