@@ -42,6 +42,12 @@ profiles: Final = Table(
     Column("traits_arrival", BigInteger, nullable=False, server_default=_ZERO, index=True),
 )
 
+ONLY_ON: Final = "only_on"
+"""In the `info` of an index: the name of the one database that has it."""
+# "Which profiles have a user id": known from the index alone, since the rows are as long as their traits. SQLite goes to the row
+# whatever there is, for it is stored by the key.
+Index("ix_profiles_known", profiles.c.id, postgresql_where=text("user_id IS NOT NULL"), info={ONLY_ON: "postgresql"})
+
 identifiers: Final = Table(
     "identifiers",
     metadata,

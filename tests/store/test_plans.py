@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, delete, event, select
 
 from sync.delivery import Lane, State
 from sync.ingest import Span, replay
+from sync.language.parse import parse_audience
 from sync.payload import Mapping
 from sync.store import (
     Store,
@@ -26,8 +27,10 @@ from sync.store import (
     queue,
 )
 from sync.store.audiences import about, by_key
+from sync.store.computation import Computation
 from sync.store.prepared import Prepared
 from sync.store.schema import calls, changes, memberships, profiles
+from sync.store.types import to_micros
 from sync.store.waiting import waiting
 from sync.store.wanted import Places, Wanted
 from tests.make import after, audience, identify, keep, people, record, standing_clock
@@ -194,6 +197,21 @@ def test_one_user_is_found_in_a_large_ledger_by_its_key(store: Store, look: Call
 
     assert "PRIMARY KEY (audience_id=? AND profile_id=?)" in plan or "Index Scan using pk_memberships" in plan, plan
     assert not any(word in plan for word in ("Seq Scan on memberships", "SCAN memberships")), plan
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_has_a_user_id_is_known_without_reading_the_rows_of_profiles_on_postgresql(store: Store) -> None:
+    keep(store, *(identify(f"u{number}", {"about": "long " * 100}) for number in range(2_000)))
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE profiles")
+    computation = Computation.of(parse_audience("event('Order Completed').count() >= 1"), {})
+    told = {"now": to_micros(after()), "ids": listed.values(range(0, 2_000, 20))}
+
+    (of_few,) = explained(store, lambda connection: computation.of_listed.execute(connection, **told), "profiles")
+    (of_all,) = explained(store, lambda connection: Prepared(computation.of_everyone).execute(connection, **told), "profiles")
+
+    assert "Index Only Scan using ix_profiles_known" in of_few, of_few
+    assert "Index Only Scan using ix_profiles_known" in of_all, of_all
 
 
 @pytest.fixture
