@@ -27,6 +27,7 @@ from sync.app import system_clock
 from sync.audience import Every, Schedule
 from sync.compute import Clock, Fence, compute, compute_slot, note_ended, passed_in_vain, with_what_it_reads
 from sync.errors import InputError, SyncError, TookTooLong
+from sync.gate import Gate
 from sync.instant import iso
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
@@ -54,6 +55,13 @@ FAR_OFF: Final = timedelta(minutes=1)
 STALE: Final = timedelta(seconds=30)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
+AT_ONCE: Final = 2
+"""How many runs go on at the same time."""
+LONG: Final = timedelta(seconds=30)
+"""A run that has gone on for so long may be hanging, and is not counted among them."""
+THREADS: Final = 8
+"""So many may hang before those wait that do not, until one of them is ended; each has a connection to the store."""
+
 _STAND_BY: Final = "stand by"
 """The id of the job; no definition's, since a key has no blanks."""
 
@@ -66,11 +74,17 @@ class Scheduler:
     """Runs what is due, in threads of its own, from `start` to `stop`."""
 
     def __init__(
-        self, store: Store, clock: Clock, owed: Callable[[], None], lease: timedelta = LEAD, owner: str | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        owed: Callable[[], None],
+        lease: timedelta = LEAD,
+        owner: str | None = None,
+        long: timedelta = LONG,
     ) -> None:
         """`owed` is called when something may be owed: after every run that is recorded, and where it is seen that something is.
 
-        `owner` names this process.
+        `owner` names this process. A run that takes `long` keeps no other one from its turn.
         """
         self.lead: Final = Lead(store, clock, lease, owner)
         # A heartbeat renews the lease, too.
@@ -90,8 +104,9 @@ class Scheduler:
         self._guarded: dict[str, int | None] = {}
         # Until when each waits that was computed as of a later time, so that it is said once.
         self._ahead: dict[str, datetime] = {}
+        self._gate = Gate(AT_ONCE, long)
         # The heart must beat while every worker is busy.
-        self._executors = {"default": ThreadPoolExecutor(2), "heart": ThreadPoolExecutor(1)}
+        self._executors = {"default": ThreadPoolExecutor(THREADS), "heart": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
@@ -139,9 +154,10 @@ class Scheduler:
                 self._add(key, schedule)
 
     def _run_if_leading(self, key: str) -> None:
-        lease = self.lead.held
-        if lease is not None:
-            self.run_due(key, fence_of(lease))
+        with self._gate.passed():
+            lease = self.lead.held
+            if lease is not None:
+                self.run_due(key, fence_of(lease))
 
     def run_due(self, key: str, fence: Fence | None = None) -> None:
         """Sync one audience if a slot of its schedule is due that nobody took; with `fence`, only while that lets it write."""
@@ -308,16 +324,21 @@ class Scheduler:
                 self._apscheduler.add_job(self._run_requested, args=args, id=id, replace_existing=True)
 
     def _run_requested(self, wish: Requested, fence: Fence) -> None:
-        at_work = self._lock_of(wish)
-        # Where another job is at it, it stays asked for.
-        is_free = at_work.acquire(blocking=False)
         try:
-            if is_free:
-                self.run_requested(wish, fence)
+            with self._gate.passed():
+                self._run_requested_if_free(wish, fence)
         finally:
-            if is_free:
-                at_work.release()
             self._requested.discard(wish.key)
+
+    def _run_requested_if_free(self, wish: Requested, fence: Fence) -> None:
+        at_work = self._lock_of(wish)
+        if not at_work.acquire(blocking=False):
+            # Another job is at it; it stays asked for.
+            return
+        try:
+            self.run_requested(wish, fence)
+        finally:
+            at_work.release()
 
     def _try_again(self, key: str, later: timedelta = AGAIN) -> None:
         # The slot was not taken; waiting for the next one could mean a day.

@@ -193,6 +193,28 @@ def test_other_audiences_go_on_while_one_hangs_also_where_several_refer_to_it(da
     store.close()
 
 
+def test_others_go_on_while_several_hang_for_long(database_url: str) -> None:
+    store = Store.at(database_url, 10)
+    now = system_clock()
+    leave = [identify(f"user {second}", {"ends": iso(now + timedelta(seconds=second))}) for second in range(1, 12)]
+    keep(store, track("ann"), *leave)
+    defined(
+        store,
+        *(definition(f"hangs_{number}", query=ORDERED, schedule=HOURLY) for number in range(4)),
+        definition("buyers", query="trait('ends').within_next(1 days)", schedule=Every(timedelta(seconds=1))),
+    )
+    running, watch = Scheduler(store, system_clock, lambda: None, long=timedelta(seconds=1)), Watch(store)
+
+    with calls_that_cannot_be_read(store):
+        running.start()
+        try:
+            wait_until(lambda: len(watch.look()) >= 3, 9)
+            assert all_runs(store, "hangs_0") == []
+        finally:
+            running.stop()
+    store.close()
+
+
 def test_what_was_asked_for_and_hangs_is_asked_for_no_longer(hurried: Store, caplog: pytest.LogCaptureFixture) -> None:
     buyers = ordered(hurried)
     with hurried.writing() as connection:
