@@ -119,7 +119,7 @@ def plan(
 ) -> Planned:
     """Work out what a sync of these keys (or of all that are enabled) would do, with the given definitions or those in force.
 
-    Raises NotFound, and InputError where `at` is earlier than a last run's instant.
+    Raises NotFound, InputError where `at` is earlier than a last run's instant, and TookTooLong.
     """
     now = clock()
     with store.connected() as session:
@@ -129,10 +129,11 @@ def plan(
             changes = apply_within(connection, wanted, now) if wanted is not None and not is_alone else _NOTHING
             plans = []
             for one in _chosen(connection, keys):
-                seen = look(connection, one, Wanted(at=at), now)
-                plans.append(_described(connection, seen, pace, sample))
-                if not is_alone:
-                    record(connection, seen, Wanted(at=at), now, now)
+                with store.in_a_runs_time(connection):
+                    seen = look(connection, one, Wanted(at=at), now)
+                    plans.append(_described(connection, seen, pace, sample))
+                    if not is_alone:
+                        record(connection, seen, Wanted(at=at), now, now)
     return Planned(changes=changes, plans=tuple(plans))
 
 
@@ -165,7 +166,7 @@ def unseal(text: str) -> Sealed:
 def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed, clock: Clock) -> tuple[Run, ...]:
     """Do what a plan says, all of it in one transaction, and return the runs; nothing is sent yet.
 
-    Raises InputError, saying what has moved, where the outcome would be another one; nothing has changed then.
+    Raises InputError, saying what has moved, where the outcome would be another one, and TookTooLong; nothing has changed then.
     """
 
     def applied(connection: Connection) -> tuple[Run, ...]:
@@ -180,9 +181,10 @@ def apply_plan(store: Store, wanted: Sequence[Definition] | None, sealed: Sealed
             if difference_of:
                 moved += difference_of
                 continue
-            seen = look(connection, stored, Wanted(at=step.at), now)
-            moved += _moved(connection, seen, step)
-            run = record(connection, seen, Wanted(at=step.at), now, clock())
+            with store.in_a_runs_time(connection):
+                seen = look(connection, stored, Wanted(at=step.at), now)
+                moved += _moved(connection, seen, step)
+                run = record(connection, seen, Wanted(at=step.at), now, clock())
             assert run is not None, "nobody has recorded anything since they are held"
             runs.append(run)
         if moved:

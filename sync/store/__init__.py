@@ -158,6 +158,15 @@ class Store:
         with self.connected() as session, session.writing() as connection:
             yield connection
 
+    @contextmanager
+    def in_a_runs_time(self, connection: Connection) -> Iterator[None]:
+        """End what is asked within when it has taken as long as a run may; for whoever does several in one transaction.
+
+        PostgreSQL does that by itself, statement by statement. What it ends raises TookTooLong where the transaction does.
+        """
+        with deadline.ended_after(connection, self.longest if self.on_sqlite else None):
+            yield
+
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do the work in a transaction that writes, again where another writer was faster, and return what it returned.
 

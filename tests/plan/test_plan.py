@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import pytest
 from sqlalchemy import select
@@ -11,12 +12,13 @@ from sqlalchemy import select
 from sync.apply import apply
 from sync.audience import Guard, Kind
 from sync.compute import Wanted, compute, look, record
-from sync.errors import InputError, NotFound
+from sync.errors import InputError, NotFound, TookTooLong
 from sync.membership import Outcome, Run
 from sync.plan import Pace, Plan, Planned, apply_plan, plan, seal, unseal
 from sync.store import Store
 from sync.store.audiences import all_stored
 from sync.store.schema import metadata
+from tests.faults.endless import calls_that_cannot_be_read
 from tests.make import NOW, after, again, audience, computed_trait, definition, identify, keep, standing_clock, track
 from tests.meeting import several_writers, wait_for_waiting
 
@@ -298,3 +300,20 @@ def test_a_file_that_is_no_sealed_plan_is_refused(store: Store, change: object) 
 
     with pytest.raises(InputError, match="plan"):
         unseal(text)
+
+
+def test_a_plan_and_doing_it_take_as_long_as_a_run_may_and_change_nothing_then(database_url: str) -> None:
+    store = Store.at(database_url, 1.0)
+    keep(store, track("ann"))
+    audience(store, query="event('Order Completed').count() >= 1")
+    text, before = sealed(store), everything(store)
+
+    started = time.monotonic()
+    with calls_that_cannot_be_read(store):
+        for late in (lambda: planned(store), lambda: done(store, text)):
+            with pytest.raises(TookTooLong):
+                late()
+
+    assert time.monotonic() - started < 10
+    assert everything(store) == before
+    store.close()
