@@ -12,7 +12,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -30,6 +31,17 @@ MOST: Final = 100_000
 """Keys. There are more only where ids were made keys; then each claim looks up its own."""
 
 Document = Mapping[str, Json]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """What came of new keys of a lane."""
+
+    lane: Lane
+    types: Mapping[str, str]
+    """As the store has them."""
+    keys: Collection[str]
+    """All whose fate is known now, those included that were not accepted."""
 
 
 class KnownTypes:
@@ -63,19 +75,28 @@ class KnownTypes:
             self._look_up(connection, lane, known, odd.values())
             self._weigh(lane, known, odd)
 
-    def answered(self, connection: Connection, lane: Lane, answers: Iterable[tuple[Document, Outcome]], now: datetime) -> None:
-        """Keep the types of new keys that Moesif took; those of the others bind nobody. Free where no new key was on its way."""
+    def answered(
+        self, connection: Connection, lane: Lane, answers: Iterable[tuple[Document, Outcome]], now: datetime
+    ) -> Learned | None:
+        """Keep the types of new keys that Moesif took; those of the others bind nobody. None where no new key was on its way.
+
+        What is returned is to be remembered once it is committed, and at once then, since many more users with such keys may be on
+        their way, each of whom would be looked at.
+        """
         fates = self._fates(lane, answers)
         if not fates:
-            return
+            return None
         accepted = {key: found for key, found in fates.items() if found is not None}
         metadata_types.learn(connection, lane, accepted, now)
-        # Remembered at once, since many more users with them may be on their way, each of whom would be looked at.
         kept = metadata_types.known(connection, lane, accepted) if accepted else {}
+        return Learned(lane=lane, types=kept, keys=frozenset(fates))
+
+    def remember(self, learned: Learned) -> None:
+        """Remember what the store has now."""
         with self._lock:
-            self._known[lane].update(kept)
-            for key in fates:
-                self._new[lane].pop(key, None)
+            self._known[learned.lane].update(learned.types)
+            for key in learned.keys:
+                self._new[learned.lane].pop(key, None)
 
     def _fates(self, lane: Lane, answers: Iterable[tuple[Document, Outcome]]) -> dict[str, str | None]:
         """Return the new keys whose first answer is among these: their types, or None where it was no."""

@@ -21,6 +21,7 @@ from sync.send.answered import Answered, Writing
 from sync.send.breaker import Breaker
 from sync.send.drain import Drain
 from sync.send.exchange import Division, Exchange
+from sync.send.known_types import Learned
 from sync.send.parcels import Busy, Desk, Parcel, Result
 from sync.send.right import Right
 from sync.store import audiences, tallies
@@ -321,21 +322,26 @@ class LaneSender:
         self._drain.note(results, sum(answered.requests for answered in written))
 
     def _write_down(self, results: Sequence[Result], recalled: Sequence[Parcel]) -> None:
+        learned = None
         with self._desk.store.writing() as connection:
             # Whoever took over has called these unknown; writing now could hide what they learn.
             if self._right.check(connection):
-                self._written(connection, results)
+                learned = self._written(connection, results)
                 self._desk.put_back(connection, recalled)
+        if learned is not None:
+            self._desk.types.remember(learned)
 
-    def _written(self, connection: Connection, results: Sequence[Result]) -> None:
+    def _written(self, connection: Connection, results: Sequence[Result]) -> Learned | None:
+        """Write answers down; return what was learned of types, which holds once it is committed."""
         self._desk.settle(connection, results)
         answers = ((parcel.document, outcome) for parcels, outcome in results for parcel in parcels)
-        self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
+        learned = self._desk.types.answered(connection, self.lane, answers, self._desk.clock())
         counts: Counter[tallies.Tally] = Counter()
         for parcels, outcome in results:
             counts[self.lane, name_of(outcome)] += len(parcels)
         tallies.add(connection, counts)
         self._breaker.note(connection, [outcome for _, outcome in results])
+        return learned
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

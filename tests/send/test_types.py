@@ -161,13 +161,33 @@ def test_another_process_knows_what_this_one_learned(store: Store, road, standin
     assert [subject for subject, _ in rejected(store)] == ["bob"]
 
 
+def answer(store: Store, known: KnownTypes, document: Any, outcome: Any) -> None:
+    """Write down what came back for one user, as a lane does."""
+    with store.writing() as connection:
+        learned = known.answered(connection, Lane.USERS, [(document, outcome)], NOW)
+    if learned is not None:
+        known.remember(learned)
+
+
+def test_a_type_that_could_not_be_written_down_is_learned_when_the_answer_is(store: Store) -> None:
+    known, document = KnownTypes(), {"metadata": {"n": 1}}
+    known.clashes(store, Lane.USERS, [document])
+    with pytest.raises(KeyError), store.writing() as connection:
+        known.answered(connection, Lane.USERS, [(document, Accepted())], NOW)
+        raise KeyError
+    assert types(store, Lane.USERS) == {}
+
+    answer(store, known, document, Accepted())
+
+    assert types(store, Lane.USERS) == {"n": "number"}
+
+
 @pytest.mark.parametrize("outcome", [Later(reason="503"), Rejected(reason="400")], ids=["later", "rejected"])
 def test_a_type_binds_nobody_once_the_answer_was_no(store: Store, outcome: Any) -> None:
     known, number, text = KnownTypes(), {"metadata": {"n": 1}}, {"metadata": {"n": "1"}}
     assert known.clashes(store, Lane.USERS, [number, text])[1] is not None
 
-    with store.writing() as connection:
-        known.answered(connection, Lane.USERS, [(number, outcome)], NOW)
+    answer(store, known, number, outcome)
 
     assert known.clashes(store, Lane.USERS, [text]) == [None]
 
@@ -215,8 +235,7 @@ def test_what_is_known_is_not_asked_of_the_store_again(store: Store) -> None:
 def test_what_was_learned_is_not_asked_of_the_store_again(store: Store) -> None:
     known, document = KnownTypes(), {"metadata": {"n": 1}}
     known.clashes(store, Lane.USERS, [document])
-    with store.writing() as connection:
-        known.answered(connection, Lane.USERS, [(document, Accepted())], NOW)
+    answer(store, known, document, Accepted())
     asked: list[str] = []
     event.listen(store.engine, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
 
@@ -229,7 +248,7 @@ def test_what_another_process_had_learned_before_is_what_counts(store: Store) ->
     known.clashes(store, Lane.USERS, [document])
     with store.writing() as connection:
         metadata_types.learn(connection, Lane.USERS, {"n": "string"}, NOW)
-        known.answered(connection, Lane.USERS, [(document, Accepted())], NOW)
+    answer(store, known, document, Accepted())
 
     assert known.clashes(store, Lane.USERS, [document])[0] is not None
 
@@ -241,8 +260,7 @@ def test_a_new_key_is_not_looked_up_again_until_its_answer_comes(store: Store) -
         metadata_types.learn(connection, Lane.USERS, {"n": "string"}, NOW)
 
     assert known.clashes(store, Lane.USERS, [document]) == [None]
-    with store.writing() as connection:
-        known.answered(connection, Lane.USERS, [(document, Later(reason="503"))], NOW)
+    answer(store, known, document, Later(reason="503"))
     assert known.clashes(store, Lane.USERS, [document])[0] is not None
 
 
