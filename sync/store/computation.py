@@ -11,7 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, insert, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Insert,
+    Select,
+    Text,
+    cast,
+    false,
+    insert,
+    literal,
+    select,
+    true,
+    union_all,
+)
 
 from sync.language import tree
 from sync.membership import IN
@@ -22,6 +37,7 @@ from sync.store.dialect import CANDIDATES, COMPUTED
 from sync.store.listed import IDS, one_of
 from sync.store.prepared import Prepared, told
 from sync.store.profiles import portions
+from sync.store.schema import memberships
 
 IN_ONE_STATEMENT: Final = 100
 """How many selects are put into one; SQLite takes 500."""
@@ -39,7 +55,8 @@ class Computation:
     of_candidates: Prepared
     """Fills the table of computed values, for the users in the table of candidates."""
     of_listed: Prepared
-    """Gives (profile_id, value) of the users with the `ids`."""
+    """Gives (whether it is computed now, profile_id, value) of the users with the `ids`: what they have now, and what the ledger of
+    the `audience` has of them."""
 
     @classmethod
     def of(cls, query: tree.Query, references: Mapping[str, Reference]) -> Self:
@@ -49,7 +66,7 @@ class Computation:
             searches=tuple(Prepared(_some(scans)) for scans in portions(candidates.scans, IN_ONE_STATEMENT)),
             of_everyone=_values(query, None, references),
             of_candidates=Prepared(into_table(_values(query, _is_candidate, references))),
-            of_listed=Prepared(_values(query, _is_listed, references)),
+            of_listed=Prepared(_now_and_then(_values(query, _is_listed, references))),
         )
 
     def concerns_anybody(self, connection: Connection, then: Basis, seen: Basis, last: datetime, at: datetime) -> bool:
@@ -70,6 +87,16 @@ def _is_candidate(profile_id: ColumnElement[Any]) -> ColumnElement[bool]:
 def _is_listed(profile_id: ColumnElement[Any]) -> ColumnElement[bool]:
     # As an array: the plan that PostgreSQL keeps for any list of rows goes through all events of the kind in the time that counts.
     return one_of(profile_id, IDS)
+
+
+def _now_and_then(found: Select[Any]) -> CompoundSelect[Any]:
+    """Ask for what is computed and what is recorded in one go: for a few users it is the asking that takes time."""
+    now, m = found.subquery().c, memberships.c
+    recorded = (m.audience_id == told("audience", BigInteger()), one_of(m.profile_id, IDS))
+    return union_all(
+        select(true(), now.profile_id, cast(now.value, Text())),
+        select(false(), m.profile_id, m.value).where(*recorded),
+    )
 
 
 def into_table(found: Select[Any]) -> Insert:

@@ -41,7 +41,7 @@ from sync.store.audiences import Stored
 from sync.store.candidates import Scan
 from sync.store.computation import IN_ONE_STATEMENT, Computation, into_table
 from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, keyed, upsert, without_jit
-from sync.store.listed import IDS, LISTED_PAIRS, PAIRS, one_of
+from sync.store.listed import LISTED_PAIRS, PAIRS
 from sync.store.prepared import Prepared
 from sync.store.profiles import portions
 from sync.store.schema import memberships, profiles
@@ -210,8 +210,10 @@ def _at_most(few: int, connection: Connection, computation: Computation, told: M
 
 
 def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:
-    computed: dict[int, str] = dict(computation.of_listed.rows(connection, now=now, ids=ids))
-    recorded: dict[int, str | None] = dict(_RECORDED.rows(connection, audience=audience.id, ids=ids))
+    computed: dict[int, str] = {}
+    recorded: dict[int, str | None] = {}
+    for is_computed, id, value in computation.of_listed.rows(connection, now=now, ids=ids, audience=audience.id):
+        (computed if is_computed else recorded)[id] = value
     nothing = OUT if audience.is_audience else None
     gone = {id: nothing for id, value in recorded.items() if _is_present(audience, value) and id not in computed}
     anew = {id: value for id, value in computed.items() if recorded.get(id) != value}
@@ -253,13 +255,6 @@ def _computed(connection: Connection, filling: Prepared, now: int) -> Table:
     computed = emptied(connection, COMPUTED)
     analyze(connection, computed, filling.execute(connection, now=now).rowcount)
     return computed
-
-
-_RECORDED: Final = Prepared(
-    select(memberships.c.profile_id, memberships.c.value).where(
-        memberships.c.audience_id == prepared.told("audience", BigInteger()), one_of(memberships.c.profile_id, IDS)
-    )
-)
 
 
 def _is_present(audience: Stored, value: str | None) -> bool:

@@ -141,4 +141,4 @@ def test_a_slot_that_concerns_few_users_takes_few_statements(store: Store) -> No
 
     assert run is not None
     assert (run.members, run.owed) == (2, 1)
-    assert len([one for one in statements if not one.startswith("BEGIN")]) == (10 if store.on_sqlite else 7)
+    assert len([one for one in statements if not one.startswith("BEGIN")]) == (9 if store.on_sqlite else 6)
