@@ -26,7 +26,7 @@ from sqlalchemy.schema import AddConstraint, DropConstraint
 from benchmarks.databases import opened, refreshed
 from sync.json_value import Json, encode
 from sync.store import Store, arrivals
-from sync.store.schema import calls, profiles
+from sync.store.schema import belongs_to, calls, profiles
 from sync.store.types import from_micros, span, to_micros
 
 NOW: Final = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
@@ -269,7 +269,7 @@ def _copy(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]
 @contextmanager
 def _unhindered(store: Store) -> Iterator[None]:
     """Do without indexes, checks and waiting for the disk until the rows are there: cheaper at once than row by row."""
-    indexes = [*calls.indexes, *profiles.indexes]
+    indexes = [one for one in (*calls.indexes, *profiles.indexes) if belongs_to(store.engine.dialect.name, one)]
     checks = [one for one in calls.constraints if isinstance(one, ForeignKeyConstraint)]
     with store.writing() as connection:
         _without(connection, indexes, [] if store.on_sqlite else checks)

@@ -11,7 +11,7 @@ from alembic import context
 from sqlalchemy import Connection, Engine, text
 
 from sync.store.engine import open_engine
-from sync.store.schema import ONLY_ON, metadata
+from sync.store.schema import belongs_to, metadata
 
 # Any number, the same for every deployer: two of them at once would trip over each other's tables.
 ADVISORY_LOCK = 7_210_430_511
@@ -28,7 +28,7 @@ def migrate(engine: Engine) -> None:
                 # SQLite cannot alter a table in place; alembic copies it instead.
                 render_as_batch=True,
                 transactional_ddl=True,
-                include_object=lambda thing, *_: thing.info.get(ONLY_ON, connection.dialect.name) == connection.dialect.name,
+                include_object=lambda thing, *_: belongs_to(connection.dialect.name, thing),
             )
             context.run_migrations()
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from sync.standin import StandIn
 from sync.store import Store, migrate
 from tests.crash.kills import kill_often
 from tests.crash.life import KEY, Folder
+from tests.crash.traffic import UNANSWERED
 from tests.faults.kills import kill_while_spooling, restart_often
 from tests.faults.outages import outlast
 from tests.faults.places import File, Place, emptied, postgresql
@@ -35,6 +36,8 @@ from tests.faults.workers import kill_workers, stop_workers
 AT_A_TIME: Final = 50
 """Repetitions in one store; after so many everything is held to the oracle, and the next ones begin anew."""
 BETWEEN_RESTARTS: Final = 5.0
+MOST_AWAY: Final = 2.0
+"""Seconds after which calls are taken again once a server has been started again."""
 MOST_WAITING: Final = 5.0
 """Seconds that a call may take while the store is upgraded."""
 
@@ -48,12 +51,16 @@ def service(folder: Folder, _place: Place, store: Store, standin: StandIn, times
 
 def spool(folder: Folder, place: Place, store: Store, _standin: StandIn, times: int, seed: int) -> object:
     folder.environ["SYNC_SPOOL"] = "spool"
-    return kill_while_spooling(folder, place, store, times, seed).statuses
+    statuses = kill_while_spooling(folder, place, store, times, seed).statuses
+    # Whoever had asked one that was killed got no answer.
+    assert set(statuses) <= {200, UNANSWERED}, statuses
+    return statuses
 
 
 def restarts(folder: Folder, place: Place, store: Store, _standin: StandIn, times: int, _seed: int) -> object:
     traffic, slowest = restart_often(folder, place, store, times, BETWEEN_RESTARTS)
-    assert set(traffic.statuses) <= {200, 503}
+    assert set(traffic.statuses) <= {200, 503}, traffic.statuses
+    assert slowest < MOST_AWAY, slowest
     return f"{traffic.statuses}, back after {slowest:.2f} s at most"
 
 
@@ -66,6 +73,7 @@ def soaked(folder: Folder, place: Place, store: Store, standin: StandIn, minutes
 def upgrade(folder: Folder, _place: Place, store: Store, _standin: StandIn, rows: int, seed: int) -> object:
     before = fill(store, rows)
     killed = kill_while_upgrading(folder, store, seed)
+    assert killed, "it was never killed"
     assert numbers_of(store) == before
     done = upgrade_under_traffic(folder, store)
     assert done.slowest < MOST_WAITING, done
@@ -105,8 +113,9 @@ AT_ONCE: Final = ("soak", "upgrade", "outage")
 """Which are one whole, however long."""
 
 
-def main() -> None:
-    wanted = _arguments()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line says, or other arguments."""
+    wanted = _arguments(arguments)
     done, started = 0, time.monotonic()
     at_a_time = wanted.times if wanted.loop in AT_ONCE else AT_A_TIME
     for round in range(-(-wanted.times // at_a_time)):
@@ -143,7 +152,7 @@ def _place(database: str) -> Iterator[Place]:
         yield file
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.night", description="Do harm to the program again and again.")
     parser.add_argument("loop", choices=LOOPS, nargs="?", default="service")
     parser.add_argument(

@@ -65,7 +65,6 @@ class Same(msgspec.Struct, frozen=True, gc=False):
     sent: str
     """JSON."""
     profiles: Sequence[int]
-    """In ascending order."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -79,12 +78,13 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 def make(connection: Connection, several: Sequence[Same], lease: Lease | None) -> Sequence[int]:
     """Write down what is about to be sent by a right of which this lease is one, and return the claims' ids, in order.
 
-    Without a lease they are of nobody, and abandoned by whoever is next.
+    Without a lease they are of nobody, and abandoned by whoever is next. The users of each stand in ascending order, whoever takes
+    some of them out of it: by the last one is known which claims need not be read (`profiles_of`).
     """
     ids = bulk.new_ids(connection, claims, len(several))
     of = (lease.name, lease.epoch) if lease is not None else ("", 0)
     each = zip(ids, several, strict=True)
-    rows = [(id, *of, one.audience_id, one.sent, encode(one.profiles), len(one.profiles)) for id, one in each]
+    rows = [(id, *of, one.audience_id, one.sent, encode(sorted(one.profiles)), len(one.profiles)) for id, one in each]
     bulk.insert(connection, claims, _COLUMNS, rows)
     return ids
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, false, text
+from sqlalchemy.schema import SchemaItem
 
 from sync.store.types import Document, Instant, RowId
 
@@ -42,11 +43,18 @@ profiles: Final = Table(
     Column("traits_arrival", BigInteger, nullable=False, server_default=_ZERO, index=True),
 )
 
-ONLY_ON: Final = "only_on"
+_ONLY_ON: Final = "only_on"
 """In the `info` of an index: the name of the one database that has it."""
+
+
+def belongs_to(database: str, thing: SchemaItem) -> bool:
+    """Return whether a database of this name has a thing of the schema: some indexes are made on one only."""
+    return bool(thing.info.get(_ONLY_ON, database) == database)
+
+
 # "Which profiles have a user id": known from the index alone, since the rows are as long as their traits. SQLite goes to the row
 # whatever there is, for it is stored by the key.
-Index("ix_profiles_known", profiles.c.id, postgresql_where=text("user_id IS NOT NULL"), info={ONLY_ON: "postgresql"})
+Index("ix_profiles_known", profiles.c.id, postgresql_where=text("user_id IS NOT NULL"), info={_ONLY_ON: "postgresql"})
 
 identifiers: Final = Table(
     "identifiers",

@@ -13,6 +13,9 @@ import requests
 
 Calls = list[dict[str, Any]]
 
+UNANSWERED = 0
+"""Stands among the statuses for a request that nobody answered."""
+
 
 @dataclass
 class Client:
@@ -41,6 +44,7 @@ class Client:
         try:
             answer = requests.post(f"{url}/v1/batch", json={"batch": calls}, auth=("any", ""), timeout=30)
         except requests.RequestException:
+            self.statuses[UNANSWERED] += 1
             return False
         self.statuses[answer.status_code] += 1
         if answer.status_code != 200:

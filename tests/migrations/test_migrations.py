@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Table, event, inspect, select, text
 
 from sync.errors import SchemaMismatch
 from sync.store import Store, migrate
-from sync.store.schema import ONLY_ON, changes, dates, memberships, metadata, profiles
+from sync.store.schema import belongs_to, changes, dates, memberships, metadata, profiles
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def test_migrating_twice_changes_nothing(bare: Store) -> None:
 def test_the_migrated_schema_is_the_one_that_the_program_declares(store: Store) -> None:
     database = store.engine.dialect.name
 
-    def belongs_there(thing: Any, *_: Any) -> bool:
-        return bool(thing.info.get(ONLY_ON, database) == database)
+    def is_there(thing: Any, *_: Any) -> bool:
+        return belongs_to(database, thing)
 
-    told = {"target_metadata": metadata, "compare_type": True, "compare_server_default": True, "include_object": belongs_there}
+    told = {"target_metadata": metadata, "compare_type": True, "compare_server_default": True, "include_object": is_there}
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=told)
         differences = compare_metadata(context, metadata)

@@ -86,6 +86,13 @@ def test_claims_that_end_before_somebody_are_not_read_to_find_who_comes_after(st
         assert set(connection.scalars(ledger_claims.profiles_of(after=literal(behind)))) == found
 
 
+def test_whoever_is_claimed_in_whatever_order_is_found_by_the_last(store: Store) -> None:
+    with store.writing() as connection:
+        ledger_claims.make(connection, [ledger_claims.Same(1, "true", [30, 10, 20])], None)
+
+        assert 30 in set(connection.scalars(ledger_claims.profiles_of(after=literal(25))))
+
+
 def test_a_row_of_the_ledger_about_nobody_is_not_claimed_and_keeps_nobody_else_from_it(store: Store, buyers: Stored) -> None:
     nobody = 10_000
     with store.writing() as connection:
