@@ -160,7 +160,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(given)
     if wanted.loop in ("workers", "stopped") and wanted.database == "sqlite":
         parser.error("several workers need --database postgresql: SQLite is served by one process")
     return wanted

@@ -98,6 +98,9 @@ class Traffic:
 
     def _send(self, client: Client) -> None:
         dice = random.Random(f"{self.seed}{client.name}")
+        while not self.url and not self._stop.is_set():
+            # Nobody has said yet where the door is.
+            time.sleep(0.001)
         while not self._stop.is_set():
             calls = client.batch(dice)
             while not client.send(self.url, calls):

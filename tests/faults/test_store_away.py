@@ -13,7 +13,7 @@ from sync.store import Store
 from tests.crash import oracle
 from tests.crash.kills import hold_to_everything, is_quiet, settle, wait_until
 from tests.crash.life import Folder
-from tests.crash.traffic import Traffic
+from tests.crash.traffic import UNANSWERED, Traffic
 from tests.faults.kills import kill_while_spooling
 from tests.faults.places import Place
 
@@ -80,7 +80,8 @@ def test_a_door_that_is_killed_while_it_spools_and_while_it_drains_loses_nothing
 ) -> None:
     traffic = kill_while_spooling(folder, place, store, rounds=2, seed=1)
 
-    assert set(traffic.statuses) == {200}
+    # Whoever had asked one that was killed got no answer.
+    assert set(traffic.statuses) <= {200, UNANSWERED}
     assert len(traffic.answered) > 50
 
 

@@ -34,6 +34,7 @@ def test_a_store_that_could_not_be_written_through_is_no_success(folder: Folder,
         wait_until(lambda: traffic.statuses[503] > 0 and traffic.statuses[200] > 20, "it did not fail, or not resume")
         traffic.end()
 
+    assert set(traffic.statuses) == {200, 503}
     oracle.stored_exactly(store, traffic.answered)
     assert is_sound(place)
 
@@ -47,4 +48,5 @@ def test_a_spool_that_could_not_be_written_through_is_no_success(folder: Folder,
         traffic.end()
         drained(folder)
 
+    assert set(traffic.statuses) == {200, 503}
     oracle.stored_exactly(store, traffic.answered)

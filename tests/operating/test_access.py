@@ -39,6 +39,7 @@ def test_answers_for_operators_are_not_kept_framed_or_read_by_other_sites(place:
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert not {"set-cookie", "access-control-allow-origin", "server"} & {*answer.headers}
 
 
