@@ -78,6 +78,10 @@ class KeyRefused:
     reason: str
 
 
+EVERYTHING: Final = "everything is refused"
+"""How the reason begins of an `AllRefused`, by which a pause that follows from one is known again."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllRefused:
     """Whatever is sent is refused, not this item or that: the other side, and not the data."""

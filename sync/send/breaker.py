@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from sync.delivery import Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
+from sync.delivery import EVERYTHING, Accepted, AllRefused, KeyRefused, Lane, Later, Outcome, Rejected, Unknown, wait_after
 from sync.instant import iso
 from sync.store import leases
 from sync.store.leases import Pause
@@ -46,7 +46,9 @@ class Breaker:
     def wait(self, connection: Connection) -> timedelta:
         """Return how long the lane is still paused."""
         pause = leases.pauses(connection).get(self._lane)
-        return max(pause.until - self._clock(), timedelta()) if pause else timedelta()
+        left = pause.until - self._clock() if pause else timedelta()
+        # One that ends farther off was begun by a clock that was wrong.
+        return max(left, timedelta()) if left < leases.LONGEST_PAUSE else timedelta()
 
     def pause(self, connection: Connection) -> Pause | None:
         """Return the pause after which the lane has not been tried yet, or None where it may just send."""
@@ -65,7 +67,10 @@ class Breaker:
         # An answer that comes during a pause is to a request from before it, and says nothing new.
         late = last is not None and last.until > now and not self.is_probing
         if failed:
-            self._pause(connection, failed[-1], known, (last.failures if last else 0) + (not late), late=late)
+            # Of several that came back together the one counts that asks for most.
+            worst = max(reversed(failed), key=_wait_asked_for)
+            before = last.failures if last and _is_alike(last, worst) else 0
+            self._pause(connection, worst, known, before + (not late), late=late)
         elif last is not None and not late and any(map(_is_answer, outcomes)):
             leases.open_lane(connection, last)
         elif last is not None and self.is_probing:
@@ -87,6 +92,29 @@ class Breaker:
             # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.
             if before is None or before.until < until or (lane is self._lane and not late):
                 leases.pause(connection, Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused))
+
+
+def _wait_asked_for(failure: Failure) -> timedelta:
+    """Return how long a failure asks to wait, whatever came before it; a key that is refused concerns all lanes: it counts most."""
+    match failure:
+        case KeyRefused():
+            return timedelta.max
+        case AllRefused():
+            return KEY_PAUSE
+        case Later(after=after):
+            return after or timedelta()
+        case Unknown():
+            return timedelta()
+
+
+def _is_alike(last: Pause, worst: Failure) -> bool:
+    """Whether a failure goes on where the last one was. How often everything was refused in a row decides who is to blame."""
+    return was_refused_everything(last) or not isinstance(worst, AllRefused)
+
+
+def was_refused_everything(pause: Pause) -> bool:
+    """Whether a lane waits because whatever was sent was refused."""
+    return pause.reason.startswith(EVERYTHING)
 
 
 def _is_answer(outcome: Outcome) -> bool:

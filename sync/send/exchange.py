@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid4
 
-from sync.delivery import Accepted, AllRefused, Lane, Later, Outcome, Rejected, name_of
+from sync.delivery import EVERYTHING, Accepted, AllRefused, Lane, Later, Outcome, Rejected, Unknown, name_of
 from sync.errors import Unreachable
 from sync.payload import ITEM_BYTES, size, size_of_all
 from sync.send.parcels import Desk, Parcel, Result
@@ -18,8 +18,15 @@ log = logging.getLogger(__name__)
 
 NO_RIGHT: Final = Later(reason="the right to send ran out")
 
+SUSPICIOUS: Final = 12
+"""After so many requests in a row that were refused, some others of the batch are asked about one by one, here and there: that is
+more than it takes to find one bad item among a thousand, and several beside each other cost as many."""
+
+SOUNDED: Final = 8
+"""Where so many of them are refused, too, everything is."""
+
 REFUSALS: Final = 20
-"""So many in a row without anything that was taken speak against the other side. One bad item among a thousand costs ten."""
+"""So many items in a row, in whatever requests, without anything that was taken speak against the other side as well."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,9 +35,15 @@ class Division:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     verdict: AllRefused | None = None
-    """What the last one found of the other side; until the lane has been tried anew."""
+    """What the last one found of the other side; until the lane has been tried anew, by whatever process."""
     doubts: bool = True
-    """Whether the other side can be to blame at all."""
+    """Whether the other side can be to blame at all; it can as soon as it takes something."""
+    refused: int = 0
+    """How many items have been refused one by one since something was taken."""
+
+    def took(self) -> None:
+        """The other side took something."""
+        self.doubts, self.refused = True, 0
 
 
 class Exchange:
@@ -43,6 +56,11 @@ class Exchange:
         self._division = division
         self._stopped_by: Outcome | None = None
         self._refusals = 0
+        self._undecided: dict[int, Parcel] = {}
+        """Those of the batch that is divided of which nothing is known yet, by their Python ids, in order."""
+        self._sounded: set[int] = set()
+        """Those about whom it was asked out of their turn."""
+        self._has_taken = False
         self.requests = 0
 
     def send(self, parcels: Sequence[Parcel]) -> list[Result]:
@@ -100,15 +118,21 @@ class Exchange:
         return [result for part in parcel.apart() for result in self.send([part])] if len(parcel.parts) > 1 else []
 
     def _deliver(self, batch: list[Parcel]) -> list[Result]:
-        outcome = self._stopped_by or self._post(batch)
+        outcome = self._unsent() or self._post(batch)
         if not isinstance(outcome, Rejected) or not _can_be_divided(batch):
             return self._told(batch, outcome)
         with self._division.lock:
             self._stopped_by = self._stopped_by or self._division.verdict
+            self._undecided = {id(parcel): parcel for parcel in batch}
             results = self._divide(batch)
             if isinstance(self._stopped_by, AllRefused):
                 self._division.verdict = self._stopped_by
             return results
+
+    def _unsent(self) -> Outcome | None:
+        """Return what becomes of what is not sent any more; None where all is well. Nothing that was not sent is unknown."""
+        stopped = self._stopped_by
+        return Later(reason=f"not sent, after: {stopped.reason}") if isinstance(stopped, Unknown) else stopped
 
     def _divide(self, batch: list[Parcel]) -> list[Result]:
         """Send the parts of a batch that was refused."""
@@ -117,12 +141,35 @@ class Exchange:
         return [result for part in parts for result in self._part(part)]
 
     def _part(self, batch: list[Parcel]) -> list[Result]:
-        outcome = self._stopped_by or self._post(batch)
-        if isinstance(outcome, Rejected) and _can_be_divided(batch):
-            return self._divide(batch)
-        return self._told(batch, outcome)
+        left = [parcel for parcel in batch if id(parcel) not in self._sounded]
+        if not left:
+            return []
+        outcome = self._unsent() or self._post(left)
+        if not isinstance(outcome, Rejected):
+            return self._told(left, outcome)
+        found = self._divide(left) if _can_be_divided(left) else self._told(left, outcome)
+        return [*found, *self._sounded_out()]
+
+    def _sounded_out(self) -> list[Result]:
+        """Where much was refused in a row, ask about a few others of the batch, whether really everything is."""
+        results: list[Result] = []
+        while self._is_suspicious() and self._refusals < SUSPICIOUS + SOUNDED:
+            single = [parcel for parcel in self._undecided.values() if not _can_be_divided([parcel])]
+            if not single or self._stopped_by:
+                return results
+            one = [single[int(self._desk.draw() * len(single))]]
+            self._sounded.add(id(one[0]))
+            results += self._told(one, self._post(one))
+        if self._is_suspicious():
+            self._stopped_by = self._stopped_by or AllRefused(reason=f"{EVERYTHING}, {self._refusals} requests in a row")
+        return results
+
+    def _is_suspicious(self) -> bool:
+        return self._division.doubts and not self._has_taken and self._refusals >= SUSPICIOUS
 
     def _told(self, batch: list[Parcel], outcome: Outcome) -> list[Result]:
+        for parcel in batch:
+            self._undecided.pop(id(parcel), None)
         if not isinstance(outcome, Accepted | Rejected):
             self._stopped_by = self._stopped_by or outcome
         return [(batch, outcome)]
@@ -133,11 +180,23 @@ class Exchange:
         self.requests += 1
         outcome = self._desk.destination.post(self._lane, [parcel.document for parcel in batch], self._may_send)
         self._note(batch, outcome)
-        self._refusals = self._refusals + 1 if isinstance(outcome, Rejected) else 0
-        if isinstance(outcome, Rejected) and self._refusals >= REFUSALS and self._division.doubts:
-            self._stopped_by = AllRefused(reason=f"everything is refused, {REFUSALS} requests in a row: {outcome.reason}")
-            return self._stopped_by
+        if isinstance(outcome, Accepted):
+            self._has_taken = True
+            self._division.took()
+        elif isinstance(outcome, Rejected):
+            self._refusals += 1
+            return self._refused(batch, outcome)
         return outcome
+
+    def _refused(self, batch: Sequence[Parcel], outcome: Rejected) -> Outcome:
+        """Return what to make of a refusal: where nothing has been taken for long, it is the other side that is to blame."""
+        if self._has_taken or _can_be_divided(batch):
+            return outcome
+        self._division.refused += 1
+        if self._division.refused < REFUSALS or not self._division.doubts:
+            return outcome
+        self._stopped_by = AllRefused(reason=f"{EVERYTHING}, {REFUSALS} in a row: {outcome.reason}")
+        return self._stopped_by
 
     def _note(self, batch: Sequence[Parcel], outcome: Outcome) -> None:
         """Log one request, under an id of its own."""

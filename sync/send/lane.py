@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sync.delivery import Lane, name_of
 from sync.errors import StoreBusy
 from sync.send.answered import Answered, Writing
-from sync.send.breaker import Breaker
+from sync.send.breaker import Breaker, was_refused_everything
 from sync.send.drain import Drain
 from sync.send.exchange import Division, Exchange
 from sync.send.known_types import Learned
@@ -127,7 +127,8 @@ class LaneSender:
             return is_busy or bool(self._answered) or self._rest(pause)
         except StoreBusy as error:
             log.info("%s", error)
-            return bool(self._answered or self._recalled) or not self._drain.is_over()
+            is_busy = bool(self._answered or self._recalled or self._under_way or self._writing)
+            return is_busy or not self._drain.is_over()
 
     def _fill(self, pool: ThreadPoolExecutor) -> timedelta:
         """Keep every connection busy; return how long to wait where nothing could be claimed."""
@@ -189,7 +190,8 @@ class LaneSender:
                 pause = timedelta() if claimed else self._breaker.wait(connection)
             if probed is not None:
                 self._breaker.is_probing = True
-                self._division.verdict, self._division.doubts = None, probed.failures < STUBBORN
+                is_stubborn = probed.failures >= STUBBORN and was_refused_everything(probed)
+                self._division.verdict, self._division.doubts = None, not is_stubborn
         except BaseException:
             # They have moved past what was not taken after all; something newer must not go before it.
             self._places = Places()
@@ -208,7 +210,11 @@ class LaneSender:
             # In the order of whoever writes answers down, audiences before lanes; who had them may just have opened this one.
             audiences.hold(connection)
             pause = self._breaker.pause(connection)
-        return (self._many(connection), None) if pause is None else self._one(connection, pause)
+        if pause is None:
+            # Whatever was found of the other side, some process has seen it take something since.
+            self._division.verdict = None
+            return self._many(connection), None
+        return self._one(connection, pause)
 
     def _many(self, connection: Connection) -> list[Parcel]:
         # Few at first, so that they leave at once, and more as more are on the way.

@@ -303,8 +303,9 @@ _ATTEMPTED: Final[dict[str, Any]] = {"attempts": memberships.c.attempts + 1, "re
 
 _REJECTED: Final = _ON_THE_WAY.values(state=_unless_changed(State.REJECTED), **_ATTEMPTED)
 
-# What was unknown before it was claimed has no accepted value, and so is told whatever happens.
-_OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(literal(State.OWED.value)), **_ATTEMPTED))
+# What was unknown before it was claimed still is, since this time it was not taken: it goes first again.
+_AS_BEFORE: Final = case((memberships.c.state == State.UNKNOWN.value, State.UNKNOWN.value), else_=State.OWED.value)
+_OWED: Final = Prepared(_ON_THE_WAY.values(state=_answered(_AS_BEFORE), **_ATTEMPTED))
 # What Moesif holds is not known, so that no value is one that it need not be told.
 _DOUBTED: Final = Prepared(
     _ON_THE_WAY.values(state=_answered(literal(State.UNKNOWN.value)), accepted=None, accepted_at=None, **_ATTEMPTED)

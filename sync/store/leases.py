@@ -42,6 +42,10 @@ LONGEST: Final = timedelta(hours=1)
 """Farther ahead no lease ends: one that does was taken by a clock that was wrong, and would be held until that time comes."""
 
 
+LONGEST_PAUSE: Final = timedelta(days=2)
+"""Nor does a pause: nobody is let to ask for more than a day."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
     """A right that one process has for a while."""
@@ -183,7 +187,7 @@ def begin_probe(connection: Connection, pause: Pause, now: datetime, until: date
 
     Where the key was refused, one request tries it for all lanes.
     """
-    over = lanes.c.paused_until <= now
+    over = or_(lanes.c.paused_until <= now, lanes.c.paused_until > now + LONGEST_PAUSE)
     _lock(connection, lanes.c.lane, _opened_with(pause))
     probed = update(lanes).where(lanes.c.lane == pause.lane.value, over).values(paused_until=until)
     if connection.execute(probed).rowcount == 0:

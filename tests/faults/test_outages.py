@@ -93,7 +93,7 @@ def test_an_outage_is_no_storm_and_when_it_is_over_one_request_of_each_lane_find
         standin.behave()
         standin.misbehave(*(Fault(lane=lane, delay_seconds=1.5) for lane in ("users", "actions")))
         before = {lane: standin.requests[lane].requests for lane in ("users", "actions")}
-        tried = {lane: 0.0 for lane in before}
+        tried = dict.fromkeys(before, 0.0)
         probes = dict.fromkeys(before, 0)
         wait_until(lambda: _probed(standin, before, tried, probes), "a lane was never tried again")
         traffic.end()
@@ -107,8 +107,8 @@ def test_an_outage_is_no_storm_and_when_it_is_over_one_request_of_each_lane_find
 def _probed(standin: StandIn, before: dict[str, int], tried: dict[str, float], probes: dict[str, int]) -> bool:
     """Count the requests of each lane in the second from its first one on; whether that second is over for all."""
     now = time.monotonic()
-    for lane in before:
-        asked = standin.requests[lane].requests - before[lane]
+    for lane, earlier in before.items():
+        asked = standin.requests[lane].requests - earlier
         if asked and not tried[lane]:
             tried[lane] = now
         if tried[lane] and now - tried[lane] < 1:

