@@ -72,7 +72,7 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
         if only is Part.WORKER:
             until_told_to_stop(lambda: ready("personas-sync works; no HTTP in this process"), stop)
         else:
-            _serve_http(app, wake, ready)
+            _serve_http(app, wake, ready, ending.begin)
         ending.begin()
 
 
@@ -88,8 +88,9 @@ class _Ending:
         self._kept: dict[signal.Signals, Any] = {}
 
     def begin(self) -> None:
-        """Count the time from now. Main thread only."""
-        self._timer.start()
+        """Count the time from now, or, where that has been begun, still know what a second signal means. Main thread only."""
+        if self._timer.ident is None:
+            self._timer.start()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._kept[number] = signal.signal(number, lambda number, _: self._end(128 + number, "told so a second time"))
 
@@ -198,11 +199,11 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
     return create_app(door, [metrics_route(metrics, access), ApiRoute(Api(program), access)])
 
 
-def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None]) -> None:
+def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None], stopping: Callable[[], None]) -> None:
     settings = app.settings
     with app.spooled() as (store, spool):
         server = Server(http_app(app, wake.set, store, spool), host=settings.host, port=settings.port)
-        server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"))
+        server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"), stopping)
 
 
 def _figures(app: App) -> Figures:

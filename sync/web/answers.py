@@ -71,7 +71,6 @@ CLOSED: Final[Headers] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
 """What goes with every answer that is for operators: not to be kept, framed, or read by another site's page."""

@@ -83,7 +83,9 @@ def metrics_route(metrics: Metrics, access: Access) -> BaseRoute:
     """Return the route that Prometheus reads."""
 
     async def read(_request: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.text), headers={"content-type": CONTENT_TYPE})
+        return Response(
+            await asyncio.to_thread(metrics.text), headers={"content-type": CONTENT_TYPE, "x-content-type-options": "nosniff"}
+        )
 
     return Route("/metrics", Guarded(request_response(read), access), methods=["GET"])
 

@@ -76,16 +76,18 @@ class Server:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def run(self, ready: Callable[[int], None] = lambda port: None) -> None:
+    def run(self, ready: Callable[[int], None] = lambda port: None, stopping: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT, then stop; a second signal does not wait for the requests underway. Main thread only.
 
-        `ready` is called with the port once it is listened on.
+        `ready` is called with the port once it is listened on, `stopping` when it has been told to stop, before it has.
         """
         kept = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             ready(self.start())
-            while self._thread.is_alive():
+            while self._thread.is_alive() and not self._uvicorn.should_exit:
                 self._thread.join(0.5)
+            stopping()
+            self._thread.join()
         finally:
             self.stop()
             for number, handler in kept.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from typing import Any
@@ -25,6 +26,7 @@ def busy(line: Any, standin: StandIn) -> subprocess.Popen[bytes]:
     requests.post(f"{url}/v1/identify", json={"userId": "ann", "traits": {"plan": "pro"}}, auth=("any", ""), timeout=10)
     while line("deliveries", "--json").json["items"][0]["state"] != "sending":
         time.sleep(0.05)
+    process.port = int(url.rpartition(":")[2])  # type: ignore[attr-defined]
     return process
 
 
@@ -37,6 +39,19 @@ def test_told_to_stop_it_ends_within_ten_seconds_although_an_answer_is_awaited(b
     assert (busy.returncode, b"nothing is lost" in err) == (0, True)
     assert time.monotonic() - began < 12
     assert line("deliveries", "--json").json["owed"] == 1
+
+
+def test_told_to_stop_it_ends_within_ten_seconds_although_somebody_has_sent_half_a_body_as_well(busy: Any, line: Any) -> None:
+    with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as half:
+        half.sendall(b"POST /v1/track HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n{")
+        time.sleep(0.5)
+        began = time.monotonic()
+
+        busy.send_signal(signal.SIGTERM)
+        busy.communicate(timeout=30)
+
+    assert busy.returncode == 0
+    assert time.monotonic() - began < 12
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
