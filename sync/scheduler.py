@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from typing import Any, Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -52,7 +53,7 @@ OTHERS: Final = 0.1
 """Seconds that a job keeps its thread while another one is at an audience that it needs as well; then it is tried again."""
 FAR_OFF: Final = timedelta(minutes=1)
 """So far ahead of the clock an instant is no difference between the clocks of two machines."""
-STALE: Final = timedelta(seconds=30)
+STALE: Final = timedelta(seconds=25)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
 AT_ONCE: Final = 2
@@ -110,6 +111,7 @@ class Scheduler:
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
+        self._is_at_work = False
         self._apscheduler = BackgroundScheduler(executors=self._executors, job_defaults=defaults, timezone=UTC)
 
     def start(self) -> None:
@@ -132,15 +134,31 @@ class Scheduler:
         self.lead.leave()
 
     def silence(self) -> float:
-        """How many seconds ago the heart last beat, be it that the store could not be told."""
-        return time.monotonic() - self._beaten
+        """How many seconds ago the heart last beat, be it that the store could not be told; none while it waits for the store.
+
+        A store that does not answer is noticed by itself; a process that ends, and one that begins instead, could not help it.
+        """
+        return 0.0 if self._is_at_work else time.monotonic() - self._beaten
 
     def every(self, interval: timedelta, work: Callable[[], None], **how: Any) -> None:
         """Do something else now and then, such as looking whether a file has changed; `how` is APScheduler's.
 
         At the same instants as everything else, since an idle service costs what it costs to wake it.
         """
-        self._apscheduler.add_job(work, trigger_of(Every(interval)), executor="heart", **how)
+        self._apscheduler.add_job(self._heard(work), trigger_of(Every(interval)), executor="heart", **how)
+
+    def _heard(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Let it be seen that the heart's thread is at work, of which there is one."""
+
+        @wraps(work)
+        def working() -> None:
+            self._is_at_work = True
+            try:
+                work()
+            finally:
+                self._is_at_work = False
+
+        return working
 
     def rebuild(self) -> None:
         """Make the jobs agree with the definitions in the store; a changed one is looked at once right away."""

@@ -328,14 +328,14 @@ def _stamp(app: App) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(file), (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
 
 
-def watch(silence: Callable[[], float], stop: threading.Event, every: float = WATCH) -> None:
+def watch(silence: Callable[[], float], stop: threading.Event, every: float = WATCH, stale: timedelta = STALE) -> None:
     """End the process when the scheduler's heart has stopped, so that whoever supervises it starts a new one.
 
     Not when the store cannot be told of it: a new process could not do so either, and calls may be going to the spool.
     """
     while not stop.wait(every):
         silent = silence()
-        if silent >= STALE.total_seconds():
+        if silent >= stale.total_seconds():
             log.critical("the scheduler has been silent for %d seconds; this process ends so that it can be started anew", silent)
             os.kill(os.getpid(), signal.SIGTERM)
             return

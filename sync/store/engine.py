@@ -39,6 +39,16 @@ WAL_BYTES: Final = 64 * 1024 * 1024
 OLDEST_SQLITE: Final = (3, 38, 0)
 """The first with the `->` operators and JSON functions built in."""
 
+SILENCE: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""After how much silence, 25 seconds, a server of PostgreSQL is given up that the network no longer reaches: without these a
+statement would wait for it for hours. One that works on a statement answers them all the while. What the URL says goes before."""
+
 _PRAGMAS: Final = (
     *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"),
     f"journal_size_limit={WAL_BYTES}",
@@ -82,6 +92,7 @@ def _postgresql(url: URL, patience: float, longest: float | None) -> Engine:
     if patience < BUSY_SECONDS:
         told["lock_timeout"] = round(patience * 1000)
         _hurry(engine, round(patience * 1000))
+    _notice_silence(engine)
     _tell(engine, told)
     deadline.follow(engine)
     return engine
@@ -107,6 +118,13 @@ def _leave_connections_behind() -> None:
 
 if hasattr(os, "register_at_fork"):  # Not where no process is forked: Windows.
     os.register_at_fork(after_in_child=_leave_connections_behind)
+
+
+def _notice_silence(engine: Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        for name, value in SILENCE.items():
+            options.setdefault(name, value)
 
 
 def _hurry(engine: Engine, milliseconds: int) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
 from sync.app import system_clock
@@ -19,10 +19,11 @@ from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
 from sync.instant import iso
 from sync.lead import LEADING
-from sync.scheduler import HEARTBEAT, Scheduler
-from sync.serve import watch
+from sync.scheduler import HEARTBEAT, STALE, Scheduler
+from sync.serve import WATCH, watch
 from sync.store import Store, leases
 from sync.store.audiences import by_key
+from sync.store.schema import leases as leases_table
 from tests.make import NOW, after, again, audience, definition, identify, keep, standing_clock
 from tests.scheduler.running import Hands, Watch, defined, run_instants, scheduler, wait_until
 
@@ -332,7 +333,45 @@ def test_a_heart_that_cannot_tell_the_store_beats_all_the_same(tmp_path: Path, s
     running.stop()
 
 
-@pytest.mark.parametrize(("silent", "ended"), [(29.0, False), (31.0, True)])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_heart_that_waits_for_a_store_that_does_not_answer_is_not_taken_for_a_dead_one(store: Store) -> None:
+    running = Scheduler(store, system_clock, lambda: None, lease=timedelta(seconds=0.9))
+    running.start()
+    wait_until(lambda: running.lead.held is not None and running.silence() < 0.3, 4.0)
+
+    with store.writing() as somebody:
+        somebody.execute(select(leases_table).with_for_update())
+        time.sleep(2.0)
+        silent = running.silence()
+    running.stop()
+
+    assert silent == 0
+
+
+def test_a_scheduler_that_has_died_is_silent_and_ends_the_process(store: Store) -> None:
+    running = Scheduler(store, system_clock, lambda: None, lease=timedelta(seconds=0.9))
+    stop, told = threading.Event(), threading.Event()
+    kept = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    running.start()
+    watching = threading.Thread(target=watch, args=(running.silence, stop, 0.05, timedelta(seconds=1.5)))
+    watching.start()
+    died_by_itself = told.wait(2.5)
+    # As when its thread ends by an error of APScheduler's: it does not say so.
+    running._apscheduler.shutdown(wait=False)
+    ended = told.wait(4)
+    stop.set()
+    watching.join()
+    running.lead.leave()
+    signal.signal(signal.SIGTERM, kept)
+
+    assert (died_by_itself, ended) == (False, True)
+
+
+def test_a_heart_that_has_stopped_is_noticed_within_half_a_minute() -> None:
+    assert STALE.total_seconds() + WATCH <= 30
+
+
+@pytest.mark.parametrize(("silent", "ended"), [(24.0, False), (26.0, True)])
 def test_a_heart_that_is_silent_for_long_ends_the_process(silent: float, ended: bool) -> None:
     stop, told = threading.Event(), threading.Event()
     kept = signal.signal(signal.SIGTERM, lambda *_: told.set())

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, insert, select, text, update
@@ -17,6 +18,7 @@ from sync.errors import StoreBusy, Unreachable
 from sync.store import Store
 from sync.store.audiences import hold
 from sync.store.bulk import Question, answers, together
+from sync.store.engine import open_engine
 from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences, heartbeats, identifiers, profiles
 from tests.make import NOW, audience, definition
@@ -238,3 +240,19 @@ def test_who_applies_definitions_and_who_writes_answers_down_never_wait_for_each
     )
 
     assert failures == []
+
+
+@pytest.mark.parametrize("patience", [10.0, 2.0])
+def test_a_server_that_the_network_no_longer_reaches_is_given_up_within_half_a_minute(patience: float) -> None:
+    """What only a network that is cut could show; a server that is stopped still answers these by its system."""
+    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", patience)
+    options: dict[str, Any] = {"keepalives_count": 2}
+
+    for connecting in engine.dialect.dispatch.do_connect:
+        connecting(engine.dialect, None, [], options)
+
+    assert options["keepalives_idle"] + options["keepalives_count"] * options["keepalives_interval"] <= 25
+    assert options["tcp_user_timeout"] <= 25_000
+    # What the URL says goes before it.
+    assert options["keepalives_count"] == 2
+    assert options["keepalives"] == 1
