@@ -16,7 +16,7 @@ side's, and of a JSON error message only the words that we did not send (`said`)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -93,21 +93,24 @@ def said(body: bytes, documents: Sequence[Mapping[str, Json]]) -> str | None:
     """Return what a JSON error says, fit to be kept, or None if it says nothing.
 
     Only the member `message`, `error` or `msg`, only if short. A word of it that occurs in a value that we sent, that holds a
-    digit, or that is part of an e-mail address is put out, since an API likes to repeat what it did not understand.
+    digit, or that is part of an e-mail address is put out, since an API likes to repeat what it did not understand; one of a letter
+    or two only where it is a word of its own there, too. Names of fields, which say what is wrong, stay.
     """
     message = _message(body)
     if message is None or len(message) > _MESSAGE_LENGTH or not message.isprintable():
         return None
     values = "\n".join(text for document in documents for text in _texts(document)).casefold()
-    return _WORD.sub(lambda word: "…" if _is_telling(word[0], values) else word[0], _ADDRESS.sub("…", message))
+    words = frozenset(_WORD.findall(values))
+    return _WORD.sub(lambda word: "…" if _is_telling(word[0], values, words) else word[0], _ADDRESS.sub("…", message))
 
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _ADDRESS: Final = re.compile(r"\S*@\S*")
 
 
-def _is_telling(word: str, values: str) -> bool:
-    return any(character.isdigit() for character in word) or (len(word) > 2 and word.casefold() in values)
+def _is_telling(word: str, values: str, words: Collection[str]) -> bool:
+    folded = word.casefold()
+    return any(character.isdigit() for character in word) or (folded in values if len(word) > 2 else folded in words)
 
 
 def _message(body: bytes) -> str | None:

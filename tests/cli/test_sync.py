@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,25 @@ def test_a_guard_stops_its_audience_and_the_others_go_on(history: Any, standin: 
     assert "2 of 2 members would leave" in run["error"]
     assert of(done, "orders")["outcome"] == "done"
     assert standin.users()["bob"]["metadata"]["buyers"] is True
+
+
+def test_an_edited_query_that_a_guard_stops_sends_nothing_until_somebody_lets_it_through(line: Any, standin: StandIn) -> None:
+    """Row 30, over HTTP: three in ten would leave, where a fifth may."""
+    line.write("personas.yaml", "audiences: [{name: Many, query: trait('n') >= 0, guard: {max_exits: 20%}}]")
+    line.write("calls.jsonl", "\n".join(json.dumps({"type": "identify", "userId": f"u{n}", "traits": {"n": n}}) for n in range(10)))
+    line("import", "calls.jsonl")
+    line("sync")
+    told = standin.requests["users"].requests
+    line.write("personas.yaml", "audiences: [{name: Many, query: trait('n') >= 3, guard: {max_exits: 20%}}]")
+
+    planned, held = line("plan", "--json"), line("sync", "--json")
+    asked_meanwhile = standin.requests["users"].requests - told
+    number = next(run["id"] for run in line("runs", "many", "--json").json["runs"] if run["outcome"] == "guarded")
+    done = line("sync", "--accept", str(number), "--json")
+
+    assert (planned.code, held.code, done.code, asked_meanwhile) == (4, 4, 0, 0)
+    assert (of(held, "many")["exited"], of(done, "many")["exited"], of(done, "many")["accepted"]) == (3, 3, 3)
+    assert {user: one["metadata"]["many"] for user, one in standin.users().items()} == {f"u{n}": n >= 3 for n in range(10)}
 
 
 def test_a_moesif_that_cannot_be_reached_gives_5_and_everything_stays_owed(history: Any) -> None:

@@ -28,7 +28,7 @@ BETWEEN = 2.0
 MOST_GROWTH = 1.05
 MOST_DESCRIPTORS = 100
 """Twenty connections, at three files each on SQLite, and what a process has besides: how many of them are open varies."""
-WARM_AFTER = 0.5
+WARM_AFTER = 0.25
 """The part of the time after which caches are full, and memory grows no more."""
 
 
@@ -48,10 +48,10 @@ class Weight:
 
     @property
     def growth(self) -> float:
-        """Compare the memory of the last quarter with that of the one before it, each by what was in its middle."""
+        """Compare the memory of the last quarter with that of the second, each by what was in its middle."""
         warm = self.megabytes[int(len(self.megabytes) * WARM_AFTER) :]
-        middle = len(warm) // 2
-        return median(warm[middle:]) / median(warm[:middle])
+        third = max(1, len(warm) // 3)
+        return median(warm[-third:]) / median(warm[:third])
 
 
 @dataclass

@@ -20,7 +20,7 @@ from tests.crash.kills import wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
 from tests.faults.places import File
-from tests.faults.test_store_away import drained, metric
+from tests.faults.test_store_away import drained, metric, post
 from tests.make import keep, track
 
 SMALL = 64 * 1024
@@ -97,6 +97,31 @@ def test_where_neither_store_nor_spool_can_be_written_nobody_is_told_success(fol
     drained(folder)
 
     assert set(traffic.statuses) == {200, 503}
+    oracle.stored_exactly(store, traffic.answered)
+
+
+def test_a_file_that_another_program_locks_for_long_is_answered_503_where_there_is_no_spool(
+    folder: Folder, place: File, store: Store
+) -> None:
+    folder.environ.pop("SYNC_SPOOL")
+    service = folder.serve("--only", "web")
+    with Traffic.of(2, seed=1, pause=0.05) as traffic:
+        traffic.url = service.url
+        wait_until(lambda: len(traffic.answered) > 5, "nothing was taken")
+        place.take_away()
+        wait_until(lambda: traffic.statuses[503] > 0, "nobody was told to come again")
+        answer = post(service.url, "late")
+        place.give_back()
+        before, unlocked = len(traffic.answered), time.monotonic()
+        wait_until(lambda: len(traffic.answered) > before, "it did not resume")
+        seconds = time.monotonic() - unlocked
+        traffic.end()
+
+    assert set(traffic.statuses) == {200, 503}
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert seconds < 1
+    assert service.stop() == 0
     oracle.stored_exactly(store, traffic.answered)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import literal, select
 
 from sync.store import Store
 
-QUERIES = 500
+QUERIES = 2000
 
 
 def forked(work: Callable[[], None]) -> int:

@@ -6,7 +6,7 @@ from sync.standin import StandIn
 from sync.store import Store
 from tests.crash.life import Folder
 from tests.faults.places import Place
-from tests.faults.soak import Weight, soak
+from tests.faults.soak import MOST_DESCRIPTORS, MOST_GROWTH, Weight, soak
 
 
 def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_ledger(
@@ -16,8 +16,11 @@ def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_le
 
     assert len(soaked.traffic.answered) > 100
     assert soaked.weight.megabytes
+    assert max(soaked.weight.descriptors) <= MOST_DESCRIPTORS
 
 
 def test_a_weight_that_grows_when_warm_is_noticed() -> None:
     assert Weight(pid=0, megabytes=[50, 100, 100, 100, 100, 100, 100, 100]).growth == 1
     assert Weight(pid=0, megabytes=[50, 100, 100, 100, 100, 100, 110, 110]).growth == 1.1
+    # A little all the time, of which no quarter shows much by itself.
+    assert Weight(pid=0, megabytes=[90, 95, 100, 100, 103, 103, 106, 106]).growth > MOST_GROWTH

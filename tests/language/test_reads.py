@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -130,7 +131,9 @@ def test_what_time_cannot_change_never_changes() -> None:
     assert next_change(condition, Profile(events=(Event(name="A", timestamp=NOW - 9 * DAY),)), NOW) is None
 
 
-STRESS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+EXAMPLES = int(os.environ.get("READS_EXAMPLES", "60"))
+
+STRESS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @STRESS

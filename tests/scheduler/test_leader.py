@@ -15,8 +15,8 @@ from sync.app import system_clock
 from sync.apply import apply
 from sync.audience import Every
 from sync.compute import compute, compute_slot
-from sync.lead import Lead, NotLeading, fence_of
-from sync.scheduler import HEARTBEAT, Scheduler
+from sync.lead import LEAD, Lead, NotLeading, fence_of
+from sync.scheduler import HEARTBEAT, STAND_BY, Scheduler
 from sync.slots import latest_slot
 from sync.store import Store, leases, requested
 from sync.store.audiences import by_key
@@ -105,6 +105,10 @@ def test_one_that_died_is_followed_once_its_lease_has_run_out(store: Store, star
     assert second.lead.held is None
     assert took(lambda: second.lead.held, 5) <= SHORT.total_seconds() + 1.0
     took(lambda: beaten(store), 1)
+
+
+def test_as_it_is_set_one_that_died_is_followed_within_twenty_seconds() -> None:
+    assert (LEAD + STAND_BY).total_seconds() + 1 <= 20
 
 
 def test_what_was_asked_for_is_seen_to_by_the_leader_alone(store: Store, started) -> None:

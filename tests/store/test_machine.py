@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
@@ -219,14 +220,17 @@ class Machine(RuleBasedStateMachine):
             self.all_goes_well()
 
 
+EXAMPLES = int(os.environ.get("LEDGER_EXAMPLES", "0"))
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_whatever_happens_moesif_ends_with_what_the_ledger_says(store: Store) -> None:
-    run_machine(store, examples=20)
+    run_machine(store, EXAMPLES or 20)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_happens_moesif_ends_with_what_the_ledger_says_on_postgresql(store: Store) -> None:
-    run_machine(store, examples=5)
+    run_machine(store, EXAMPLES or 5)
 
 
 def run_machine(store: Store, examples: int) -> None:

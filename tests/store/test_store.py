@@ -76,7 +76,7 @@ def test_no_update_is_lost_among_threads(store: Store) -> None:
         beat(connection, "counter", "0")
 
     def add() -> None:
-        for _ in range(100):
+        for _ in range(500):
             store.write(_add_one)
 
     threads = [threading.Thread(target=add) for _ in range(8)]
@@ -86,7 +86,7 @@ def test_no_update_is_lost_among_threads(store: Store) -> None:
         thread.join()
 
     with store.reading() as connection:
-        assert connection.scalars(select(heartbeats.c.detail)).one() == "800"
+        assert connection.scalars(select(heartbeats.c.detail)).one() == "4000"
 
 
 def _add_one(connection) -> None:
