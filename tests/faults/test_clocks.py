@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
 from sync.app import opened
+from sync.audience import Every
 from sync.health import health
-from sync.scheduler import HEARTBEAT
+from sync.instant import iso
+from sync.scheduler import HEARTBEAT, Scheduler
 from sync.settings import read
 from sync.store import Store, leases
 from tests.conftest import StandingClock
-from tests.make import NOW, after
+from tests.make import NOW, after, again, audience, identify, keep
+from tests.scheduler.running import Hands, wait_until
 
 LEASE = timedelta(seconds=45)
 
@@ -50,3 +54,26 @@ def test_a_heart_that_beat_by_a_wrong_clock_does_not_count_as_alive(database_url
         with app.store.writing() as connection:
             leases.beat(connection, HEARTBEAT, after(seconds=1), "")
         assert health(app, app.store, None).ready
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])
+def test_a_scheduler_whose_clock_is_set_back_goes_on_leads_on_and_moves_nobody(store: Store, back: timedelta) -> None:
+    hands = Hands()
+    keep(store, identify("ann", {"ends": iso(after(hours=3))}))
+    soon = audience(store, query="trait('ends').within_next(1 days)", schedule=Every(timedelta(seconds=1)))
+    running = Scheduler(store, hands, lambda: None, lease=timedelta(seconds=0.9))
+    running.start()
+    try:
+        wait_until(lambda: again(store, soon).computed_at == NOW)
+        hands.now = NOW - back
+        time.sleep(2)
+        while_back = again(store, soon), running.lead.held, running.silence()
+        hands.now = after(hours=4)
+        wait_until(lambda: again(store, soon).computed_at == after(hours=4))
+    finally:
+        running.stop()
+
+    assert (while_back[0].computed_at, while_back[0].members) == (NOW, 1)
+    assert while_back[1] is not None
+    assert while_back[2] < 1
+    assert again(store, soon).members == 0
