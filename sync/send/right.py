@@ -32,8 +32,8 @@ LEASE: Final = timedelta(seconds=45)
 """Longer than the longest request, which the collector bounds at 30 s."""
 
 MARGIN: Final = timedelta(seconds=35)
-"""No request is begun in the last part of a lease, which is longer than a request: another holder must not meet ours on the way. It is
-so by five seconds, since the other one goes by a clock of its own."""
+"""No request is begun in the last part of a lease, which is longer than a request: another holder must not meet ours on the way.
+It is so by five seconds, since the other one goes by a clock of its own."""
 
 
 def names(store: Store) -> list[str]:

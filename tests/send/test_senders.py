@@ -90,12 +90,12 @@ def is_held(store: Store) -> bool:
 def test_a_lease_outlasts_every_request_that_is_begun_under_it() -> None:
     longest_request = timedelta(seconds=30)
 
-    assert longest_request < MARGIN
+    assert longest_request + timedelta(seconds=5) <= MARGIN, "clocks differ by that much"
     assert LEASE - MARGIN > LEASE / 10 * 2
     assert Durations() == Durations(exchange=Limits(total=30), margin=MARGIN, sending=LEASE)
 
 
-@pytest.mark.parametrize("wrong", [{"exchange": Limits(total=31)}, {"margin": LEASE}], ids=["the request", "the margin"])
+@pytest.mark.parametrize("wrong", [{"exchange": Limits(total=35)}, {"margin": LEASE}], ids=["the request", "the margin"])
 def test_a_process_cannot_be_built_whose_requests_could_outlast_its_right(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must end within"):
         Durations(**wrong)
