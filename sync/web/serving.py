@@ -11,14 +11,18 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sync.errors import SettingsError, SyncError
+from sync.web.answers import come_again, cors
 
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than SDKs leave between two flushes, so that a connection is seldom closed just when the next request is on its way."""
 _CONNECTIONS: Final = 2000
+_FULL: Final = come_again(429, "too_many_connections", "more connections are open than can be served; come again", 5).plus(
+    ((b"connection", b"close"),)
+)
 
 
 class Server:
@@ -32,19 +36,21 @@ class Server:
         port: int,
         stop_seconds: float = 10.0,
         header_seconds: float = 15.0,
+        connections: int = _CONNECTIONS,
         trusted_proxies: str | None = None,
     ) -> None:
         """Port 0 takes a free one.
 
         `stop_seconds` is how long requests underway may go on once the server is stopped; `header_seconds` how long a request's
-        head may take to arrive. `trusted_proxies` (addresses, comma-separated) may say by X-Forwarded-For where a call came from;
-        nobody may by default.
+        head may take to arrive. Of more than so many `connections` the one is closed that has been idle longest; where none is
+        idle, whoever comes is told to come again. `trusted_proxies` (addresses, comma-separated) may say by X-Forwarded-For
+        where a call came from; nobody may by default.
         """
         self._host, self._port = host, port
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (ImpatientProtocol,), {"header_seconds": header_seconds}),
+                http=type("Protocol", (ImpatientProtocol,), {"header_seconds": header_seconds, "most": connections}),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -52,7 +58,6 @@ class Server:
                 server_header=False,
                 proxy_headers=trusted_proxies is not None,
                 forwarded_allow_ips=trusted_proxies or "",
-                limit_concurrency=_CONNECTIONS,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, round(stop_seconds)),
             )
@@ -130,16 +135,24 @@ class _Uvicorn(uvicorn.Server):
 
 
 class ImpatientProtocol(H11Protocol):
-    """Closes a connection whose request does not come; uvicorn waits for the first byte, and for the end of a head, for ever."""
+    """Closes a connection whose request does not come; uvicorn waits for the first byte, and for the end of a head, for ever.
+
+    And closes the one that was idle longest where there are too many; uvicorn would count those, too, and answer nobody any more.
+    """
 
     header_seconds = 15.0
+    most = _CONNECTIONS
     _deadline: asyncio.TimerHandle | None = None
+    _heard = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._deadline = self.loop.call_later(self.header_seconds, self._too_late)
+        if len(self.connections) > self.most:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         super().data_received(data)
         if self._is_answering():
             self._forget_deadline()
@@ -149,6 +162,20 @@ class ImpatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        idle = [one for one in self.connections if isinstance(one, ImpatientProtocol) and one.is_idle]
+        if idle:
+            min(idle, key=lambda one: one._heard).transport.close()
+        else:
+            self.app = _come_again
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has had an answer, and nothing of another request has come."""
+        return (
+            self.cycle is not None and self.cycle.response_complete and self._deadline is None and not self.transport.is_closing()
+        )
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -162,6 +189,10 @@ class ImpatientProtocol(H11Protocol):
         self._deadline = None
         if not self._is_answering():
             self.transport.close()
+
+
+async def _come_again(scope: Scope, receive: Receive, send: Send) -> None:
+    await _FULL.plus(cors(dict(scope["headers"])))(scope, receive, send)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import http.client
+import json
 import socket
 import subprocess
 import sys
@@ -144,3 +146,41 @@ def memory() -> int:
     """Return how much this process, the server's, has in memory; 0 where the system does not tell as Linux does."""
     path = Path("/proc/self/statm")
     return int(path.read_text(encoding="ascii").split()[1]) * 4096 if path.exists() else 0
+
+
+def kept_open(stack: ExitStack, port: int) -> http.client.HTTPConnection:
+    """Send a call, and keep the connection for the next one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    stack.callback(connection.close)
+    assert sent_over(connection) == 200
+    return connection
+
+
+def sent_over(connection: http.client.HTTPConnection) -> int:
+    connection.request("POST", "/v1/track", json.dumps(CALL | {"writeKey": "key-of-web"}), {"content-type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_of_too_many_connections_the_one_is_closed_that_was_idle_longest(serve: Any) -> None:
+    place = serve(connections=3)
+    with ExitStack() as stack:
+        first, second, third = (kept_open(stack, place.port) for _ in range(3))
+        assert sent_over(first) == 200
+
+        fourth = kept_open(stack, place.port)
+
+        assert closes(second.sock)
+        assert [sent_over(one) for one in (first, third, fourth)] == [200, 200, 200]
+
+
+def test_where_all_connections_are_at_work_whoever_comes_is_told_when_to_come_again(serve: Any) -> None:
+    place = serve(connections=3)
+    with sitting(place.port, b"POST /v1/track HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{", 3):
+        time.sleep(0.2)
+        answer = requests.post(f"{place.url}/v1/track", json=CALL, headers={"origin": "https://shop.example"}, timeout=10)
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_connections")
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
