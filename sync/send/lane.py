@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from sync.delivery import Lane, name_of
 from sync.errors import StoreBusy
+from sync.payload import size
 from sync.send.answered import Answered, Writing
 from sync.send.breaker import Breaker, was_refused_everything
 from sync.send.drain import Drain
@@ -45,6 +46,9 @@ milliseconds, and a request over loopback a little more than one."""
 
 ITEMS: Final = 3_600
 """How many items at most those are, but for one request, so that memory stays flat whatever goes into one."""
+
+SAMPLE: Final = 16
+"""Of how many items the size is looked at to tell how large those of a claim are."""
 
 FIRST: Final = 400
 """Items that are claimed where nothing is on its way, but for one request: more take longer than a connection should be idle."""
@@ -86,6 +90,9 @@ class LaneSender:
         self._answered: list[Answered] = []
         self._writing: Writing | None = None
         self._recalled: list[Parcel] = []
+        self._usual = desk.batch_items
+        """How many items make a request, as far as is known: fewer than is allowed where they are large, since all that is claimed
+        is in memory."""
         self._looked_in_vain = float("-inf")
         """When nothing was found to be due, by the monotonic clock."""
         self._halted = threading.Event()
@@ -145,7 +152,8 @@ class LaneSender:
                 # Their answers are in the store, or they could not have been claimed, but here they have not been let go yet.
                 self._finish_writing()
             self._busy.add(claimed)
-            size = self._desk.batch_items
+            # What finds out whether the lane can send is one, whatever is in it.
+            size = len(claimed) if self._breaker.is_probing else self._in_one(claimed)
             for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
                 exchanged = pool.submit(self._exchange, parcels)
                 self._under_way[exchanged] = parcels
@@ -232,8 +240,15 @@ class LaneSender:
         return first, pause if mine else None
 
     def _taken(self, connection: Connection, requests: int) -> list[Parcel]:
-        right = self._right
-        return self._desk.claim(connection, self.lane, self._busy, self._places, requests, right.shares, right.lease)
+        right, items = self._right, requests * self._usual
+        return self._desk.claim(connection, self.lane, self._busy, self._places, items, right.shares, right.lease)
+
+    def _in_one(self, claimed: Sequence[Parcel]) -> int:
+        """Return how many of these go into a request by their number and, judging by some of them, by their size."""
+        some = claimed[:: max(1, len(claimed) // SAMPLE)]
+        heavy = max(1, sum(size(parcel.document) for parcel in some) // len(some))
+        self._usual = max(1, min(self._desk.batch_items, self._desk.batch_bytes // heavy))
+        return self._usual
 
     # ── writing down ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -135,15 +135,15 @@ class Desk:
         lane: Lane,
         busy: Busy,
         places: Places | None = None,
-        requests: int = 1,
+        items: int | None = None,
         shares: frozenset[int] | None = None,
         lease: Lease | None = None,
     ) -> list[Parcel]:
-        """Take what the next requests may carry, of some shares or of all, leaving out whoever is in a request already.
+        """Take so many items, or what the next request may carry, of some shares or of all, leaving out whoever is in one already.
 
         `places` remembers how far this got before, so that it goes on from there; `lease` is one of the right to do this.
         """
-        limit = self.batch_items * requests
+        limit = self.batch_items if items is None else items
         wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
         facts = self._facts(connection, next_deliveries.take(connection, wanted, subjects, busy.deliveries))

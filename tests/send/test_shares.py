@@ -55,7 +55,7 @@ def test_of_two_that_hold_half_each_sends_its_half_and_together_they_send_all(st
     with store.writing() as connection:
         for half in halves:
             for lane in (Lane.USERS, Lane.ACTIONS):
-                parcels = fake_road.desk.claim(connection, lane, Busy(), requests=9, shares=half)
+                parcels = fake_road.desk.claim(connection, lane, Busy(), items=9_000, shares=half)
                 taken.update(parcel.subject for parcel in parcels)
 
     assert taken == dict.fromkeys(users, 2)
@@ -154,7 +154,7 @@ def test_calls_that_a_dead_one_had_are_unknown_to_whoever_takes_their_share(stor
         assert len(fake_road.desk.claim(connection, Lane.USERS, Busy())) == 40
         queue.abandon(connection, "died", frozenset(range(8)))
 
-        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy(), requests=9)}
+        again = {parcel.subject for parcel in fake_road.desk.claim(connection, Lane.USERS, Busy(), items=9_000)}
         theirs = {one.state for one in queue.listed(connection, None, 100)}
 
     assert 0 < len(again) < 40
