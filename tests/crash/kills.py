@@ -34,17 +34,14 @@ class Tally:
     sent_twice: int
 
 
-def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed: int, *, has_bad_luck: bool = True) -> Tally:
-    """Kill the service so many times while calls come in and leave; then let it end in peace, and check everything.
-
-    Without bad luck nothing but the kills goes wrong.
-    """
+def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed: int) -> Tally:
+    """Kill the service so many times while calls come in and leave; then let it end in peace, and check everything."""
     dice = random.Random(seed)
     with Traffic.of(3, seed, pause=0.02) as traffic:
         for _ in range(kills):
             service = folder.serve()
             traffic.url = service.url
-            standin.misbehave(*(bad_luck(dice) if has_bad_luck else ()))
+            standin.misbehave(*bad_luck(dice))
             time.sleep(dice.random() * LONGEST_LIFE)
             service.kill()
             oracle.stored_once(store, dict(traffic.answered))

@@ -219,7 +219,8 @@ def test_a_later_migration_that_dies_at_any_step_loses_no_row(bare_folder: Folde
 
     for _ in deaths(bare_folder, "db", "upgrade", every=5):
         with bare_store.reading() as connection:
-            assert migrate.revision(connection) == "0001"
+            # All of it or nothing; the last step is after the commit.
+            assert migrate.revision(connection) in ("0001", migrate.head())
 
     bare_store.require_current_schema()
     assert [numbers(bare_store, table) for table in tables] == before

@@ -19,11 +19,3 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing_and_claims_nothi
     assert tally.requests > 0
     # What was on the way when it died is sent again; lost answers add to that.
     assert tally.sent_twice <= (tally.kills * 2) * CONNECTIONS * BATCH
-
-
-def test_where_nothing_but_kills_goes_wrong_little_is_told_twice(folder: Folder, store: Store, standin: StandIn) -> None:
-    """Row 2. What was on its way over four connections, and what was answered a moment ago."""
-    tally = kill_often(folder, store, standin, kills=12, seed=2, has_bad_luck=False)
-
-    assert tally.requests > tally.kills
-    assert tally.sent_twice <= tally.kills * 2 * BATCH
