@@ -7,6 +7,7 @@ Plain ASGI without a framework's request objects: this is the hot path. Everythi
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 from starlette.routing import BaseRoute, Match
@@ -32,6 +33,8 @@ _METRICS: Final = "/v1/m"
 """Where Analytics.js reports about itself; taken, and not kept."""
 _POSTS: Final = frozenset({*_CALLS, *_BATCHES, _METRICS})
 _PIXELS: Final = {f"/v1/pixel/{one}": one for one in CallType}
+_COME_AGAIN: Final = frozenset({429, 503})
+"""By which nothing was taken that could have been."""
 
 
 class IngestRoute(BaseRoute):
@@ -131,7 +134,10 @@ class IngestRoute(BaseRoute):
         return come_again(429, "too_many_requests", "too much is waiting to be stored", self._door.limits.behind_seconds)
 
     async def _pixel(self, scope: Scope, type: CallType) -> Answer:
-        """Take a call in an image's address. Always an image, whatever becomes of the call: nobody would read an error."""
+        """Take a call in an image's address. Always an image, whatever becomes of the call: nobody would read an error.
+
+        What could have been taken at another time is not told to be a success all the same.
+        """
         body = pixel_body(scope["query_string"]) if scope["method"] == "GET" else None
         if body is None:
             return PIXEL
@@ -140,10 +146,13 @@ class IngestRoute(BaseRoute):
             source = self._source_in_body(b"", opened)
             address = _address(scope)
             seen = Defaults(context={"ip": address}) if address else opened.defaults
-            await self._take(source, Envelope(items=opened.items, type=type, sent_at=opened.sent_at, defaults=seen), address)
-        except (InvalidCall, Refused):
+            envelope = Envelope(items=opened.items, type=type, sent_at=opened.sent_at, defaults=seen)
+            answer = await self._take(source, envelope, address)
+        except InvalidCall:
             return PIXEL
-        return PIXEL
+        except Refused as refused:
+            answer = refused.answer
+        return replace(PIXEL, status=answer.status) if answer.status in _COME_AGAIN else PIXEL
 
     def _settings(self, path: str, headers: dict[bytes, bytes], scheme: str) -> Answer:
         write_key = path.split("/")[3]

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from sync.errors import Unreachable
+from sync.web import Limits
+from tests.web.test_behind_and_away import failing_with
+
 TRACK = {"userId": "ann", "event": "Mail Opened", "writeKey": "key-of-web"}
 ORIGIN = {"Origin": "https://shop.example"}
 
@@ -105,3 +109,20 @@ def test_a_pixel_is_an_image_whatever_becomes_of_the_call(place: Any, query: str
 def test_asking_for_the_head_of_a_pixel_is_no_call(place: Any) -> None:
     assert requests.head(f"{place.url}/v1/pixel/track", params=encoded(TRACK), timeout=5).status_code == 200
     assert place.taken == []
+
+
+def test_a_pixel_that_cannot_be_stored_just_now_is_an_image_and_no_success(serve: Any) -> None:
+    place = serve()
+    place.fails = failing_with(Unreachable("away"))
+
+    answer = requests.get(f"{place.url}/v1/pixel/track", params=encoded(TRACK), timeout=5)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "image/gif")
+
+
+def test_a_pixel_of_a_source_that_sends_too_much_is_an_image_and_no_success(serve: Any) -> None:
+    place = serve(limits=Limits(source_rate=0.001))
+    answers = [requests.get(f"{place.url}/v1/pixel/track", params=encoded(TRACK), timeout=5) for _ in range(3)]
+
+    assert {answer.headers["Content-Type"] for answer in answers} == {"image/gif"}
+    assert answers[-1].status_code == 429
