@@ -174,7 +174,7 @@ class Machine(RuleBasedStateMachine):
             for other, values in referred.items():
                 traits[other] = values.get(user, False if other == "a" else None)
             answer = answered(wanted, Profile(traits=traits, events=profile.events), self.now)
-            if answer is True if wanted.kind is Kind.AUDIENCE else answer not in (None, []):
+            if answer is True if wanted.kind is Kind.AUDIENCE else answer is not None:
                 found[user] = answer
         return found
 

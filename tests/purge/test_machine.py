@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
         for user in {call.user_id for call in self.sent if call.user_id}:
             events = tuple(event(order, call) for order, call in enumerate(self.sent) if call.user_id == user)
             answer = answered(wanted, Profile(traits={}, events=events), self.now)
-            if answer is True if wanted.kind is Kind.AUDIENCE else answer not in (None, []):
+            if answer is True if wanted.kind is Kind.AUDIENCE else answer is not None:
                 found[user] = answer
         return found
 
