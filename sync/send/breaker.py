@@ -67,8 +67,8 @@ class Breaker:
         # An answer that comes during a pause is to a request from before it, and says nothing new.
         late = last is not None and last.until > now and not self.is_probing
         if failed:
-            # Of several that came back together the one counts that asks for most.
-            worst = max(reversed(failed), key=_wait_asked_for)
+            # Of several that came back together the one counts that asks for most, of alike ones the first: the others follow from it.
+            worst = max(failed, key=_wait_asked_for)
             before = last.failures if last and _is_alike(last, worst) else 0
             self._pause(connection, worst, known, before + (not late), late=late)
         elif last is not None and not late and any(map(_is_answer, outcomes)):

@@ -56,6 +56,8 @@ class Exchange:
         self._division = division
         self._stopped_by: Outcome | None = None
         self._refusals = 0
+        self._last_refusal = ""
+        """What the last refusal said."""
         self._undecided: dict[int, Parcel] = {}
         """Those of the batch that is divided of which nothing is known yet, by their Python ids, in order."""
         self._sounded: set[int] = set()
@@ -161,7 +163,9 @@ class Exchange:
             self._sounded.add(id(one[0]))
             results += self._told(one, self._post(one))
         if self._is_suspicious():
-            self._stopped_by = self._stopped_by or AllRefused(reason=f"{EVERYTHING}, {self._refusals} requests in a row")
+            self._stopped_by = self._stopped_by or AllRefused(
+                reason=f"{EVERYTHING}, {self._refusals} requests in a row: {self._last_refusal}"
+            )
         return results
 
     def _is_suspicious(self) -> bool:
@@ -185,6 +189,7 @@ class Exchange:
             self._division.took()
         elif isinstance(outcome, Rejected):
             self._refusals += 1
+            self._last_refusal = outcome.reason
             return self._refused(batch, outcome)
         return outcome
 

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from sync.app import Durations
-from sync.delivery import Accepted, Lane, Later, Outcome, Unknown
+from sync.delivery import Accepted, Lane, Later, Outcome
 from sync.errors import Unreachable
 from sync.membership import Outcome as RunOutcome
 from sync.moesif import Limits
@@ -497,23 +497,3 @@ def test_runs_that_are_recorded_while_their_predecessors_are_delivered_all_balan
     members = set(users[24 % 3 :: 2])
     assert {user: held["buyers"] for user, held in told.users.items()} == {user: user in members for user in told.users}
     assert members <= set(told.users)
-
-
-def test_of_large_calls_no_more_are_in_memory_than_make_some_requests(store: Store, fake_road, told) -> None:
-    keep(store, *(identify(f"u{number:04}", {"about": f"{number:04}" * 7_000}) for number in range(1_500)), forward=True)
-    go_on, stop = threading.Event(), threading.Event()
-    told.answer = lambda _lane, _documents: Accepted() if go_on.wait(20) else Unknown(reason="never")
-    sending = threading.Thread(target=fake_road.sender.run, args=(stop, threading.Event()))
-    sending.start()
-    wait_until(lambda: len(told.posts) == 4)
-    # What can be claimed beside that has been.
-    time.sleep(1)
-    under_way = states(store)["users", "sending"]
-    go_on.set()
-    wait_until(lambda: not states(store), 20)
-    stop.set()
-    sending.join()
-
-    # The first claim knows nothing of their size; each request after it is of a megabyte, of which seven wait or are on their way.
-    assert under_way <= 1_000 + 7 * 36
-    assert len(told.users) == 1_500

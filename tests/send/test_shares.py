@@ -261,6 +261,7 @@ def test_where_everything_is_refused_the_lane_halts_and_nothing_is_given_up(stor
 
     assert drain.requests <= 20
     assert isinstance(drain.last_failure, AllRefused)
+    assert "400" in drain.last_failure.reason
     with store.reading() as connection:
         assert queue.states(connection) == {("users", "owed"): 400}
     assert (pauses(store)[Lane.USERS].until - road.clock()).total_seconds() > 200
