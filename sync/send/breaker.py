@@ -67,7 +67,7 @@ class Breaker:
         # An answer that comes during a pause is to a request from before it, and says nothing new.
         late = last is not None and last.until > now and not self.is_probing
         if failed:
-            # Of several that came back together the one counts that asks for most, of alike ones the first: the others follow from it.
+            # Of several that came back together the one counts that asks for most; of alike ones the first, of which others follow.
             worst = max(failed, key=_wait_asked_for)
             before = last.failures if last and _is_alike(last, worst) else 0
             self._pause(connection, worst, known, before + (not late), late=late)
