@@ -103,9 +103,12 @@ class _Ending:
             signal.signal(number, handler)
 
     def _end(self, code: int, why: str) -> None:
-        log.warning("this process ends at once, %s; nothing is lost", why)
-        logging.shutdown()
-        os._exit(code)
+        try:
+            log.warning("this process ends at once, %s; nothing is lost", why)
+            logging.shutdown()
+        finally:
+            # Also where a signal came in the middle of writing a line, into which no other may be written.
+            os._exit(code)
 
 
 def _prepared_if_it_can_be(app: App, only: Part | None) -> bool:

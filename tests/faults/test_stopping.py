@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -24,6 +28,7 @@ from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
 from tests.faults.places import Place
 
+ROOT = Path(__file__).parents[2]
 WITHIN = 12.0
 """Seconds: the ten that are promised, and what a busy machine takes."""
 
@@ -113,6 +118,33 @@ def test_a_worker_ends_by_a_signal_that_the_system_gave_to_another_of_its_thread
     later.cancel()
 
     assert time.monotonic() - given[0] < 10
+
+
+WAITS_OFTEN = """
+import os, signal
+from sync.stopping import until_told_to_stop
+
+signal.signal(signal.SIGTERM, lambda *_: None)
+print(os.getpid(), flush=True)
+for _ in range(2000):
+    until_told_to_stop(lambda: None)
+# Without an end in which Python no longer listens to signals.
+os._exit(0)
+"""
+
+
+def test_a_process_ends_by_a_signal_whatever_it_does_at_that_moment() -> None:
+    """One that came while the process was just beginning to wait was taken, and it waited for ever."""
+    until, moments = time.monotonic() + 60, random.Random(1)
+    with subprocess.Popen([sys.executable, "-c", WAITS_OFTEN], stdout=subprocess.PIPE, cwd=ROOT) as waiting:
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        while waiting.poll() is None and time.monotonic() < until:
+            waiting.send_signal(signal.SIGTERM)
+            time.sleep(moments.random() * 0.0003)
+        waiting.kill()
+
+    assert waiting.returncode == 0
 
 
 def test_what_is_not_answered_in_time_is_cut_off_and_told_again(folder: Folder, store: Store, standin: StandIn) -> None:

@@ -106,7 +106,7 @@ def standin() -> Iterator[StandIn]:
 
 @pytest.fixture
 def collector(standin: StandIn, moved_clock: MovedClock) -> Iterator[Collector]:
-    limits = Limits(connect=1.0, read=0.4, total=2.0)
+    limits = Limits(connect=2.0, read=1.5, total=4.0)
     with Collector(KEY, standin.url, clock=moved_clock, limits=limits) as made:
         yield made
 

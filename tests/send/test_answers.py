@@ -245,7 +245,7 @@ def test_a_refused_key_rejects_nothing(store: Store, road, standin: StandIn, for
 # ── unknown ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("fault", [Fault(applied=True, delay_seconds=0.7), Fault(close="after"), Fault(close="before")], ids=str)
+@pytest.mark.parametrize("fault", [Fault(applied=True, delay_seconds=2.0), Fault(close="after"), Fault(close="before")], ids=str)
 def test_a_request_without_an_answer_is_made_again(store: Store, road, standin: StandIn, forward: Forward, fault: Fault) -> None:
     forward(track("ann"), track("bob"))
     standin.misbehave(fault)
