@@ -114,7 +114,7 @@ def explain(store: Store, key: str, user_id: str, at: datetime | None, now: date
     Events that are stamped later do not count yet; traits are as they are now. Raises NotFound, and InputError for a retired
     definition and for a user about whom there is too much to go through.
     """
-    with store.reading() as connection:
+    with store.snapshot() as connection:
         stored = audiences.by_key(connection, key)
         if stored.retired_at is not None:
             raise InputError(f"{key} is retired, since {stored.retired_at:%Y-%m-%d}: it is no longer computed, and has no members")

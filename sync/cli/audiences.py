@@ -23,7 +23,7 @@ def audiences(
     from sync.reports.audiences import listed
     from sync.slots import next_slot
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         found = listed(connection, app.clock(), next_slot, retired=retired)
     if json:
         say_json({"audiences": [one.report() for one in found]})
@@ -47,7 +47,7 @@ def show(
     from sync.reports.audiences import shown
     from sync.slots import next_slot
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         found = shown(connection, key, app.clock(), next_slot, limit)
     if json:
         say_json(found.report())

@@ -28,7 +28,7 @@ def runs(
     from sync.store import audiences
     from sync.store import runs as store_runs
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         if key is not None:
             audiences.by_key(connection, key)
         found = store_runs.recent(connection, key, limit)
@@ -57,7 +57,7 @@ def listing(
     from sync.delivery import State
     from sync.reports.deliveries import ORDER, deliveries
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         found, now = deliveries(connection, [State(state)] if state else ORDER, limit), app.clock()
     if json:
         say_json(found.report())
@@ -77,7 +77,7 @@ def show(
     """Show one delivery: what it is, what would be sent, and why it was not accepted."""
     from sync.reports.deliveries import delivery, parsed
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         report = delivery(connection, parsed(id), app.mapping)
     if json:
         say_json(report)
@@ -105,7 +105,7 @@ def retry(
     from sync.store.retry import retry as retry_rejected
 
     with opened_app() as app:
-        with app.store.reading() as connection:
+        with app.store.snapshot() as connection:
             meant = chosen(connection, ids or [], app.mapping, reason=reason, since=since, until=until, everything=everything)
         done = app.store.write(lambda connection: retry_rejected(connection, meant))
     if json:

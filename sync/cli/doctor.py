@@ -101,7 +101,7 @@ def _store(app: App) -> Iterator[Finding]:
             exit_code=0 if state is State.OK else Unreachable.exit_code,
         )
     try:
-        with app.store.reading() as connection:
+        with app.store.snapshot() as connection:
             found = migrate.revision(connection)
         yield Finding(name="store", state=State.OK, message=app.store.name)
         app.store.require_current_schema()
@@ -173,7 +173,7 @@ def _clock(app: App) -> Finding:
     from sync.store import lookup
 
     now = app.clock()
-    with app.store.reading() as connection:
+    with app.store.snapshot() as connection:
         latest = lookup.latest_arrival(connection)
     if latest is not None and latest > now + SLACK:
         advice = "set this machine's clock by NTP; calls that arrive meanwhile get a wrong time"

@@ -39,7 +39,7 @@ def members(
     from sync.store import audiences
 
     with opened_app() as app:
-        with app.store.reading() as connection:
+        with app.store.snapshot() as connection:
             stored = audiences.by_key(connection, key)
         number = 0
         for user_id, since, value in _members(app, stored, at):
@@ -65,7 +65,7 @@ def user(
     from sync.cli.output import say_json
     from sync.reports.people import user as look_up
 
-    with opened_app() as app, app.store.reading() as connection:
+    with opened_app() as app, app.store.snapshot() as connection:
         found = look_up(connection, id, limit)
     if json:
         say_json(found.report())
@@ -78,13 +78,13 @@ def _members(app: App, stored: Stored, at: datetime | None) -> Iterator[tuple[st
     from sync.store import ledger, purges
 
     if at is not None:
-        with app.store.reading() as connection:
+        with app.store.snapshot() as connection:
             purges.require_changes(connection, at)
             yield from ledger.members_at(connection, stored, at)
         return
     after = 0
     while True:
-        with app.store.reading() as connection:
+        with app.store.snapshot() as connection:
             page = ledger.members(connection, stored, after, PAGE)
         yield from ((user_id, since, value) for _, user_id, since, value in page)
         if len(page) < PAGE:

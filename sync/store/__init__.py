@@ -54,6 +54,15 @@ class Session:
             yield self._connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Begin a transaction that reads, all of whose statements see the store as it was at the first; the last of a session."""
+        if self._connection.dialect.name != "sqlite":
+            # Until the connection goes back to its pool.
+            self._connection.execution_options(isolation_level="REPEATABLE READ")
+        with self.reading() as connection:
+            yield connection
+
+    @contextmanager
     def glancing(self) -> Iterator[Connection]:
         """Read by statements each of which sees the store as it then is: less to say to a server that is asked again and again.
 
@@ -144,6 +153,16 @@ class Store:
     def reading(self) -> Iterator[Connection]:
         """Begin a transaction that reads. Raises Unreachable and StoreBusy."""
         with self.connected() as session, session.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Begin a transaction that reads, all of whose statements see the store as it was at the first: for who tells people of it.
+
+        Else what moves from one state to another meanwhile is seen twice by PostgreSQL, or not at all. Raises Unreachable and
+        StoreBusy.
+        """
+        with self.connected() as session, session.snapshot() as connection:
             yield connection
 
     @contextmanager

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import func, select
@@ -25,6 +25,7 @@ from sync.errors import InputError, NotFound
 from sync.forget import forget
 from sync.json_value import Json, decode
 from sync.language import reading, tree
+from sync.language.depth import DEEPEST, depth
 from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reach import reach
 from sync.language.reading import Event, Profile
@@ -80,10 +81,12 @@ def plain(draw: st.DrawFn) -> tree.Condition:
 @st.composite
 def definitions(draw: st.DrawFn) -> list[Definition]:
     span = draw(strategies.spans())
-    condition = draw(strategies.weighted((2, plain()), (1, strategies.audiences())))
+    condition = bounded(draw(strategies.weighted((2, plain()), (1, strategies.audiences()))), span)
+    value = bounded(draw(strategies.computed_traits()), span)
+    assume(max(depth(condition), depth(value)) <= DEEPEST)
     return [
-        definition("a", query=text_of(bounded(condition, span))),
-        definition("c", kind=Kind.COMPUTED_TRAIT, query=text_of(bounded(draw(strategies.computed_traits()), span))),
+        definition("a", query=text_of(condition)),
+        definition("c", kind=Kind.COMPUTED_TRAIT, query=text_of(value)),
     ]
 
 

@@ -15,13 +15,13 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.apply import apply_within
 from sync.errors import StoreBusy, Unreachable
-from sync.store import Store
+from sync.store import Store, queue
 from sync.store.audiences import hold
 from sync.store.bulk import Question, answers, together
 from sync.store.engine import open_engine
 from sync.store.prepared import Prepared, told
-from sync.store.schema import audiences, heartbeats, identifiers, profiles
-from tests.make import NOW, audience, definition
+from sync.store.schema import audiences, deliveries, heartbeats, identifiers, profiles
+from tests.make import NOW, audience, definition, identify, keep
 from tests.meeting import met, several_writers
 
 
@@ -99,6 +99,18 @@ def test_readers_go_on_while_somebody_writes(store: Store) -> None:
         beat(connection, "a")
 
         assert names(store) == []
+
+
+def test_what_people_are_told_is_all_of_one_instant(store: Store) -> None:
+    """A delivery that was taken between two statements of a list stood in neither of its two states."""
+    keep(store, identify("ann", {"plan": "pro"}), forward=True)
+    with store.snapshot() as told:
+        before = queue.states(told)
+        with store.writing() as sender:
+            sender.execute(update(deliveries).values(state="sending"))
+        after = queue.states(told)
+
+    assert before == after == {("users", "owed"): 1}
 
 
 def test_a_row_that_refers_to_nobody_is_refused(store: Store) -> None:

@@ -23,20 +23,20 @@ class Conflict(InputError):
 
 def audiences(program: Program, *, retired: bool) -> Json:
     """List audiences and computed traits."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         found = listed(connection, program.clock(), program.next_slot, retired=retired)
     return {"audiences": [one.report() for one in found]}
 
 
 def audience(program: Program, *, key: str, limit: int) -> Json:
     """Show one: definition, size, schedule, last run, what its query reads."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         return shown(connection, key, program.clock(), program.next_slot, limit).report()
 
 
 def members(program: Program, *, key: str, at: datetime | None, after: int, limit: int) -> Json:
     """List who is in, or was at an instant, and since when; page by page."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         stored = stored_audiences.by_key(connection, key)
         if at is None:
             page = ledger.members(connection, stored, after, limit)
@@ -50,7 +50,7 @@ def members(program: Program, *, key: str, at: datetime | None, after: int, limi
 
 def history(program: Program, *, key: str, limit: int) -> Json:
     """List the sizes of the latest runs, oldest first."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         stored = stored_audiences.by_key(connection, key)
         sizes = stored_runs.size_history(connection, stored.id, limit)
     return {"audience": key, "history": history_report(sizes)}
@@ -58,7 +58,7 @@ def history(program: Program, *, key: str, limit: int) -> Json:
 
 def runs(program: Program, *, audience: str | None, after: int | None, before: int | None, limit: int) -> Json:
     """List runs, the latest first."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         if audience is not None:
             stored_audiences.by_key(connection, audience)
         found = stored_runs.recent(connection, audience, limit, after=after, before=before)
@@ -68,7 +68,7 @@ def runs(program: Program, *, audience: str | None, after: int | None, before: i
 def sync(program: Program, *, key: str) -> Json:
     """Ask for a sync of one audience or computed trait, and say where its outcome will be seen."""
     now = program.clock()
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         stored = stored_audiences.by_key(connection, key)
         last = stored_runs.last(connection, stored.id) or 0
     if stored.retired:

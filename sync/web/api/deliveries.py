@@ -14,13 +14,13 @@ from sync.web.api.program import Program
 
 def deliveries(program: Program, *, state: str | None, limit: int) -> Json:
     """Count what is owed, unknown and rejected, and list some of it."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         return reports.deliveries(connection, [State(state)] if state else reports.ORDER, limit).report()
 
 
 def delivery(program: Program, *, id: str) -> Json:
     """Show one delivery: what would be sent, and why it was not accepted."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         return reports.delivery(connection, reports.parsed(id), program.mapping)
 
 
@@ -28,7 +28,7 @@ def retry(
     program: Program, *, ids: Sequence[str], reason: str | None, since: datetime | None, until: datetime | None, all: bool
 ) -> Json:
     """Owe rejected deliveries again: by id, by condition, or all."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         meant = reports.chosen(connection, ids, program.mapping, reason=reason, since=since, until=until, everything=all)
     done = program.store.write(lambda connection: retry_rejected(connection, meant))
     program.wake()

@@ -44,7 +44,7 @@ def traits(
     verbose: bool,
 ) -> Json:
     """List traits by name; audiences and computed traits are among them."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         found = _profile(program, connection, space, profile)
         known = _of_class(class_, _own_traits(found), _computed(connection, found))
     wanted = sorted(name for name in known if not include or name in include)
@@ -61,7 +61,7 @@ def traits(
 def external_ids(program: Program, *, space: str, profile: str, limit: int, next: str | None) -> Json:
     """List identifiers: the user id first, then anonymous ids."""
     after = "" if next is None else _opened(next)
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         found = _profile(program, connection, space, profile)
         ids = [("user_id", found.user_id)] if found.user_id is not None and next is None else []
         anonymous = people.anonymous_ids(connection, found.id, after, limit + 1 - len(ids))
@@ -100,7 +100,7 @@ def events(
         after=None if next is None else _place(_opened(next)),
         oldest_first=sort == "asc",
     )
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         found = _profile(program, connection, space, profile)
         page = people.events(connection, found.id, span, limit + 1)
     told: list[Json] = [_event(source, call) for _, source, call in page[:limit]]
@@ -111,7 +111,7 @@ def events(
 
 def metadata(program: Program, *, space: str, profile: str) -> Json:
     """Say when the profile was made, and by which call it was last seen."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         found = _profile(program, connection, space, profile)
         seen = people.first_and_last(connection, found.id)
     first, last = seen or (None, None)

@@ -10,7 +10,7 @@ from sync.web.api.program import Program
 
 def types(program: Program, *, lane: str, after: str | None, limit: int) -> Json:
     """List the JSON type that each metadata key of a lane was accepted with first."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         return reports.page(connection, Lane(lane), after, limit)
 
 

@@ -12,7 +12,7 @@ from sync.web.api.program import Program
 
 def user(program: Program, *, id: str, limit: int) -> Json:
     """Show a user: traits, audiences, since when, what Moesif accepted, the latest entries and exits."""
-    with program.store.reading() as connection:
+    with program.store.snapshot() as connection:
         return people.user(connection, id, limit).report()
 
 
