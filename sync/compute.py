@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -26,13 +26,14 @@ from sync.language.parse import parse_audience, parse_computed_trait
 from sync.language.reads import reads
 from sync.membership import Outcome, Run
 from sync.order import in_order
-from sync.store import Session, Store, audiences, basis, difference, ledger, purges, runs
+from sync.store import Session, Store, audiences, basis, bulk, difference, ledger, purges, runs
 from sync.store.audiences import Stored
 from sync.store.basis import Basis
 from sync.store.compiler import Reference
 from sync.store.computation import Computation
 from sync.store.difference import Difference
 from sync.store.ledger import Debt
+from sync.store.runs import opened_in
 from sync.store.types import to_micros
 
 TRIES: Final = 5
@@ -138,12 +139,16 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
                         seen_then = basis.to_json(seen.basis)
                         if audiences.computed_in_vain(connection, seen.audience, seen.at, seen_then, wanted.slot):
                             return None
-                    elif (run := record(connection, seen, wanted, started, clock())) is not None:
-                        return run
+                    else:
+                        return record(connection, seen, wanted, started, clock())
         except StoreBusy:
             if attempt == TRIES:
                 raise
-    raise StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
+    raise _overtaken(audience)
+
+
+def _overtaken(audience: Stored) -> StoreBusy:
+    return StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
 
 
 def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datetime, fence: Fence | None = None) -> bool:
@@ -157,9 +162,12 @@ def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datet
         return False
     with session.glancing() as connection:
         known = _known(connection, _parsed(audience.definition.kind, audience.definition.query))
-        seen, computation = basis.seen_now(connection, known), _computation(audience, known)
-        then = _basis_of(audience, seen)
-        if then is None or computation.concerns_anybody(connection, then, seen, audience.computed_at, at):
+        then = _basis_of(audience, known)
+        if then is None:
+            return False
+        told = _computation(audience, known).candidates.between(then, audience.computed_at, at)
+        seen, found = _searched(connection, audience, known, told, most=1)
+        if any(found) or not seen.mark.holds_after(then.mark):
             return False
     looked = Look(audience=audience, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
     if objection_to(looked) is not None:
@@ -182,15 +190,18 @@ def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime
     if wanted.at is not None and wanted.slot is None:
         purges.require_calls(connection, query, at)
     known = _known(connection, query)
+    then = None if wanted.rebuild else _basis_of(audience, known)
+    if then is not None and audience.computed_at is not None:
+        computation = _computation(audience, known)
+        told = computation.candidates.between(then, audience.computed_at, at)
+        seen, answers = _searched(connection, audience, known, told, most=difference.FEW + 1)
+        if seen.mark.holds_after(then.mark):
+            concerned = difference.few_in(answers)
+            found = difference.of_concerned(connection, audience, computation, to_micros(at), told, concerned)
+            return Look(audience=audience, at=at, basis=seen, found=found, is_whole=False)
     seen = basis.seen_now(connection, known)
-    then = None if wanted.rebuild else _basis_of(audience, seen)
-    return Look(
-        audience=audience,
-        at=at,
-        basis=seen,
-        found=_found(connection, audience, _computation(audience, known), then, seen, at),
-        is_whole=then is None,
-    )
+    found = difference.of_everyone(connection, audience, _computation(audience, known).of_everyone, to_micros(at))
+    return Look(audience=audience, at=at, basis=seen, found=found, is_whole=True)
 
 
 def held(store: Store, run_id: int) -> Run:
@@ -240,25 +251,20 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
     return {one.key: Reference(audience_id=one.id, kind=one.definition.kind) for one in stored}
 
 
-def _found(
-    connection: Connection,
-    audience: Stored,
-    computation: Computation,
-    then: Basis | None,
-    seen: Basis,
-    at: datetime,
-) -> Difference:
-    if then is None or audience.computed_at is None:
-        return difference.of_everyone(connection, audience, computation.of_everyone, to_micros(at))
-    told = computation.candidates.between(then, seen, audience.computed_at, at)
-    return difference.of_concerned(connection, audience, computation, to_micros(at), told)
+def _searched(
+    connection: Connection, audience: Stored, known: Sequence[Stored], told: Mapping[str, int], most: int
+) -> tuple[Basis, list[list[Any]]]:
+    """Ask what a run that begins now sees, and for the ids of so many of those that it need look at, in one go."""
+    asked = basis.wanted(connection, known)
+    answers = bulk.answers(connection, *asked, *_computation(audience, known).searching(told, most))
+    return basis.seen_in(connection, known, answers[: len(asked)]), answers[len(asked) :]
 
 
-def _basis_of(audience: Stored, seen: Basis) -> Basis | None:
-    """Return what the last run had seen; None where this one must look at everyone."""
+def _basis_of(audience: Stored, known: Sequence[Stored]) -> Basis | None:
+    """Return what the last run had seen; None where this one must look at everyone, since the query means something else now."""
     then = basis.from_json(audience.basis)
     is_same_query = audience.computed_version == audience.version
-    return then if then is not None and is_same_query and seen.extends(then) else None
+    return then if then is not None and is_same_query and then.refers_to(known) else None
 
 
 def _known(connection: Connection, query: tree.Query) -> tuple[Stored, ...]:
@@ -312,20 +318,26 @@ def _has_nothing_new(seen: Look) -> bool:
     return not (seen.found.changed or seen.is_whole) and objection_to(seen) is None
 
 
-def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run | None:
+def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime, ended: datetime) -> Run:
     """Record what was found, and keep everybody else away from the audience until the transaction ends.
 
-    Returns None, and records nothing, where somebody has come in between.
+    Raises StoreBusy where somebody has come in between; the transaction must not be committed then.
     """
     audience, found = seen.audience, seen.found
     objection = objection_to(seen, wanted.accepted)
     if objection is not None:
-        is_current = audiences.locked(connection, audience.id) == audience
-        return _hold(connection, seen, wanted, started, ended, objection) if is_current else None
-    if not audiences.computed(connection, audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot):
-        return None
-    take_over = wanted.slot is None
-    run_id, debt = ledger.apply(connection, audience, found, seen.at, started, ended, take_over=take_over, resync=wanted.resync)
+        if audiences.locked(connection, audience.id) != audience:
+            raise _overtaken(audience)
+        return _hold(connection, seen, wanted, started, ended, objection)
+    taken, opened = bulk.answers(
+        connection,
+        audiences.computing(audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot),
+        ledger.opening(audience, found, seen.at, started),
+    )
+    if not taken:
+        raise _overtaken(audience)
+    run_id, take_over = opened_in(opened), wanted.slot is None
+    debt = ledger.record(connection, audience, found, seen.at, ended, run_id, take_over=take_over, resync=wanted.resync)
     if wanted.accepted is not None:
         runs.note(connection, wanted.accepted.id, f"{wanted.accepted.error}; let through by run {run_id}")
     return _delivering(seen, run_id, started, debt) if debt.owed else runs.by_id(connection, run_id)

@@ -58,14 +58,25 @@ def number_in(connection: Connection, answer: Sequence[Any]) -> int:
 
 def mark(connection: Connection) -> Mark:
     """Return the mark of this moment; what is read after it in the same transaction has seen all that lies before it."""
+    return mark_in(connection, mark_wanted(connection).rows(connection))
+
+
+def mark_wanted(connection: Connection) -> Question:
+    """Return what to ask for the mark, before anything that is to have seen what lies before it; the answer goes to `mark_in`."""
+    return Question(_LAST if connection.dialect.name == _SQLITE else _OLDEST, {})
+
+
+def mark_in(connection: Connection, answer: Sequence[Any]) -> Mark:
+    """Return the mark that an answer has."""
     if connection.dialect.name == _SQLITE:
-        last: int | None = _LAST.execute(connection).scalar_one_or_none()
-        return Mark(origin=_SQLITE, number=(last or 0) + 1)
+        # No row yet where nothing has arrived.
+        return Mark(origin=_SQLITE, number=max((last for (last,) in answer), default=0) + 1)
     origin = connection.info.get(_ORIGIN)
     if origin is None:
         # It is the same for as long as the connection lasts.
         origin = connection.info[_ORIGIN] = _origin(connection)
-    return Mark(origin=origin, number=_OLDEST.execute(connection).scalar_one())
+    ((oldest,),) = answer
+    return Mark(origin=origin, number=oldest)
 
 
 def _origin(connection: Connection) -> str:

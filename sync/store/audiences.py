@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from sync.audience import Definition, Kind, guard_from_json, guard_to_json, schedule_from_json, schedule_to_json
 from sync.errors import NotFound
+from sync.store.bulk import Question
 from sync.store.listed import any_of
 from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences
@@ -138,13 +139,13 @@ def retire(connection: Connection, id: int, at: datetime | None, now: datetime) 
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computed(connection: Connection, seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> bool:
-    """Remember the last run: its instant, the version it computed, what it had seen, how many are in or have a value, and its slot.
+def computing(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> Question:
+    """Return what to say to remember a run: its instant, its version, what it had seen, how many are in or have a value, its slot.
 
     Without a slot of the schedule, the last that was taken stays. Keeps every other writer away from the audience until the
-    transaction ends; returns False, and does nothing, where one has changed what the store knows of it meanwhile.
+    transaction ends; has no row for an answer, and does nothing, where one has changed what the store knows of it meanwhile.
     """
-    return _COMPUTED.execute(connection, **_remembered(seen, at, basis, members, slot)).rowcount == 1
+    return Question(_COMPUTED, _remembered(seen, at, basis, members, slot))
 
 
 def computed_in_vain(connection: Connection, seen: Stored, at: datetime, basis: str, slot: datetime) -> bool:
@@ -192,9 +193,9 @@ _AS_SEEN: Final = and_(
 _COMPUTED_IN_VAIN: Final = Prepared(_REMEMBERED.where(_AS_SEEN))
 # A claim lets the row be changed, and waits for nobody but who locks it.
 _COMPUTED: Final = Prepared(
-    _REMEMBERED.values(generation=audiences.c.generation + 1).where(
-        audiences.c.id.in_(select(audiences.c.id).where(_AS_SEEN).with_for_update())
-    )
+    _REMEMBERED.values(generation=audiences.c.generation + 1)
+    .where(audiences.c.id.in_(select(audiences.c.id).where(_AS_SEEN).with_for_update()))
+    .returning(audiences.c.id)
 )
 
 

@@ -5,16 +5,17 @@ Knows when that is not enough, because what the query means may have changed: th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
 
-from sync.store import arrivals, runs
+from sync.store import arrivals, bulk, runs
 from sync.store.arrivals import Mark
 from sync.store.audiences import Stored
+from sync.store.bulk import Question
 
 MEANING: Final = 1
 """Which meaning of the query language the values in the ledger were computed by; raise it with whatever changes an answer."""
@@ -39,24 +40,29 @@ class Basis:
     """By key."""
     meaning: int = MEANING
 
-    def extends(self, earlier: Basis) -> bool:
-        """Whether what happened between an earlier run and this one can be told from the two."""
-        return (
-            self.meaning == earlier.meaning
-            and self.mark.holds_after(earlier.mark)
-            and [(one.key, one.audience_id) for one in self.references]
-            == [(one.key, one.audience_id) for one in earlier.references]
-        )
+    def refers_to(self, referred: Sequence[Stored]) -> bool:
+        """Whether it is of the language's meaning of today, and of a query that referred to just these, in order of keys."""
+        same = [(one.key, one.audience_id) for one in self.references] == [(one.key, one.id) for one in referred]
+        return same and self.meaning == MEANING
 
 
-def seen_now(connection: Connection, referred: Iterable[Stored]) -> Basis:
+def seen_now(connection: Connection, referred: Sequence[Stored]) -> Basis:
     """Return what a run that begins now sees; read it first, and everything else in the same transaction after it."""
-    mark = arrivals.mark(connection)
+    return seen_in(connection, referred, bulk.answers(connection, *wanted(connection, referred)))
+
+
+def wanted(connection: Connection, referred: Sequence[Stored]) -> list[Question]:
+    """Return what to ask for what a run sees, before anything else; the answers go to `seen_in`. `referred` is in order of keys."""
+    return [arrivals.mark_wanted(connection), *(runs.last_wanted(one.id) for one in referred)]
+
+
+def seen_in(connection: Connection, referred: Sequence[Stored], answers: Sequence[Sequence[Any]]) -> Basis:
+    """Return what answers have of what a run sees."""
+    marked, *ran = answers
     references = tuple(
-        Seen(key=one.key, audience_id=one.id, run_id=runs.last(connection, one.id) or 0)
-        for one in sorted(referred, key=lambda one: one.key)
+        Seen(key=one.key, audience_id=one.id, run_id=last or 0) for one, ((last,),) in zip(referred, ran, strict=True)
     )
-    return Basis(mark=mark, references=references)
+    return Basis(mark=arrivals.mark_in(connection, marked), references=references)
 
 
 def to_json(basis: Basis) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import BigInteger, Connection, Table, cast, exc, func, select
 from sqlalchemy.dialects.postgresql import REGCLASS
 
+from sync.store import deadline
 from sync.store.prepared import Prepared, told
 
 Row: TypeAlias = tuple[Any, ...]
@@ -69,10 +70,11 @@ def together(connection: Connection) -> Iterator[None]:
 def answers(connection: Connection, *asked: Question) -> list[list[Any]]:
     """Ask several things, in the order given and without waiting for each, and return the rows of each as the driver has them.
 
-    Not for a run, since no statement is told how much of its time is left (`sync.store.deadline`).
+    Of a run's time (`sync.store.deadline`) each has what is left when they are asked, so not more than one of them may take long.
     """
-    if not _need_not_wait(connection):
+    if len(asked) == 1 or not _need_not_wait(connection):
         return [one.rows(connection) for one in asked]
+    deadline.tell(connection)
     driver = _driver(connection)
     with together(connection), ExitStack() as stack:
         cursors = [stack.enter_context(driver.cursor()) for _ in asked]

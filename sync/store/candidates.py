@@ -46,12 +46,11 @@ class Candidates:
         scans = (*_arrived(query, references.keys()), *_referred(references), *_passed(passed, references.keys()))
         return cls(scans=scans, edges=passed)
 
-    def between(self, then: Basis, now: Basis, last: datetime, at: datetime) -> dict[str, int]:
+    def between(self, then: Basis, last: datetime, at: datetime) -> dict[str, int]:
         """Return where the stretches begin and end: `then` and `last` are what the last run had seen and its instant."""
-        earlier = {one.key: one for one in then.references}
         ends = {"since": then.mark.number}
-        for number, one in enumerate(now.references):
-            ends[f"run_{number}"] = earlier[one.key].run_id
+        for number, one in enumerate(then.references):
+            ends[f"run_{number}"] = one.run_id
         for number, edge in enumerate(self.edges):
             ends[f"after_{number}"], ends[f"until_{number}"] = (_earlier(instant, edge.offset) for instant in (last, at))
         return ends

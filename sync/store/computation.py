@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Self
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CompoundSelect,
-    Connection,
     Insert,
     Select,
     Text,
@@ -30,7 +28,7 @@ from sqlalchemy import (
 
 from sync.language import tree
 from sync.membership import IN
-from sync.store.basis import Basis
+from sync.store.bulk import Question
 from sync.store.candidates import Candidates, Scan
 from sync.store.compiler import NOW, Among, Reference, compile_audience, compile_trait
 from sync.store.dialect import CANDIDATES, COMPUTED
@@ -69,10 +67,9 @@ class Computation:
             of_listed=Prepared(_now_and_then(_values(query, _is_listed, references))),
         )
 
-    def concerns_anybody(self, connection: Connection, then: Basis, seen: Basis, last: datetime, at: datetime) -> bool:
-        """Whether something happened to anybody since the last run, as `Candidates.between` has it."""
-        told = self.candidates.between(then, seen, last, at)
-        return any(search.execute(connection, most=1, **told).first() is not None for search in self.searches)
+    def searching(self, told: Mapping[str, int], most: int) -> list[Question]:
+        """Return what to ask for the ids of so many of those concerned; `told` is what `Candidates.between` tells."""
+        return [Question(search, {"most": most, **told}) for search in self.searches]
 
 
 def _some(scans: Sequence[Scan]) -> Select[Any]:

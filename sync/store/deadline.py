@@ -65,8 +65,13 @@ def follow(engine: Engine) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def asked(connection: Connection, *_: Any) -> None:
-        if (telling := connection.info.get(_TELLING)) is not None:
-            telling.before(connection)
+        tell(connection)
+
+
+def tell(connection: Connection) -> None:
+    """Tell PostgreSQL how long what it is asked next may take; for whoever asks the driver. Raises TookTooLong."""
+    if (telling := connection.info.get(_TELLING)) is not None:
+        telling.before(connection)
 
 
 @contextmanager

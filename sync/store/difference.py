@@ -130,14 +130,24 @@ def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     return Prepared(select(found.c.profile_id, found.c.value).order_by(found.c.profile_id), before=created_as(DIFFERENCE))
 
 
+def few_in(answers: Sequence[Sequence[Any]], few: int = FEW) -> list[int] | None:
+    """Return the ids that searches for one more than a few have found, in order; None where they are more than a few."""
+    found = {id for answer in answers for (id,) in answer}
+    return sorted(found) if len(found) <= few and all(len(answer) <= few for answer in answers) else None
+
+
 def of_concerned(
-    connection: Connection, audience: Stored, computation: Computation, now: int, told: Mapping[str, int], few: int = FEW
+    connection: Connection,
+    audience: Stored,
+    computation: Computation,
+    now: int,
+    told: Mapping[str, int],
+    ids: Sequence[int] | None,
 ) -> Difference:
     """Compare what is computed of those whom something happened to with the ledger; of the others nothing has changed.
 
-    `told` is where the stretches lie in which they are to be searched.
+    `ids` are theirs, or None where they are many: `told` is where the stretches lie in which those are to be searched.
     """
-    ids = _at_most(few, connection, computation, told)
     if ids is None:
         return _of_many(connection, audience, computation, now, told)
     return _of_listed(connection, audience, computation, now, listed.values(ids)) if ids else of_nobody(audience)
@@ -196,17 +206,6 @@ _NAMES: Final = ["profile_id", "value"]
 
 def _of(audience_id: int) -> ColumnElement[bool]:
     return memberships.c.audience_id == audience_id
-
-
-def _at_most(few: int, connection: Connection, computation: Computation, told: Mapping[str, int]) -> list[int] | None:
-    """Return the ids of those concerned; None where they are more than a few."""
-    found: set[int] = set()
-    for search in computation.searches:
-        ids = [id for (id,) in search.rows(connection, most=few + 1, **told)]
-        if len(ids) > few:
-            return None
-        found.update(ids)
-    return sorted(found) if len(found) <= few else None
 
 
 def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:

@@ -37,9 +37,11 @@ from sync.delivery import State
 from sync.membership import IN
 from sync.store import dates, ledger_claims, prepared, runs
 from sync.store.audiences import Stored, about
+from sync.store.bulk import Question
 from sync.store.dialect import in_no_hurry, upsert
 from sync.store.difference import Difference, present
 from sync.store.prepared import Prepared
+from sync.store.runs import opened_in
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
 
 _DUE = (State.UNKNOWN.value, State.OWED.value)
@@ -73,15 +75,36 @@ def apply(
 ) -> tuple[int, Debt]:
     """Record a difference: the run, changes and ledger; return the run's id, and what it has to tell.
 
-    How many are in now is written down with the audience, by who calls this.
+    How many are in now is written down with the audience, by who calls this. What `record` says of `take_over` and `resync`
+    holds here, too.
+    """
+    run_id = opened_in(opening(audience, found, at, started).rows(connection))
+    return run_id, record(connection, audience, found, at, now, run_id, take_over=take_over, resync=resync)
+
+
+def opening(audience: Stored, found: Difference, at: datetime, started: datetime) -> Question:
+    """Return what to say to begin the run that records a difference; the answer goes to `opened_in`, and that to `record`."""
+    # As a rule all that has changed is to be told; where that is not so, it is said when it is recorded.
+    return runs.opening(audience.id, at, started, **found.counts(audience), owed=found.changed)
+
+
+def record(
+    connection: Connection,
+    audience: Stored,
+    found: Difference,
+    at: datetime,
+    now: datetime,
+    run_id: int,
+    *,
+    take_over: bool,
+    resync: bool,
+) -> Debt:
+    """Record changes and ledger for a run that has been begun; return what it has to tell.
 
     With `take_over` earlier runs end, and this one answers for whatever they left; without it they go on, and give up only the
     users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
     all that is true is owed again, and `false` to everybody who was ever in: that heals a destination that lost or kept too much.
     """
-    # As a rule all that has changed is to be told; where that is not so, it is said below.
-    as_a_rule = found.changed
-    run_id = runs.open_run(connection, audience.id, at, started, **found.counts(audience), owed=as_a_rule)
     if take_over:
         runs.supersede(connection, audience.id, run_id, now)
     if found.rows is None:
@@ -93,11 +116,11 @@ def apply(
     if resync:
         _owe_everybody(connection, audience.id, run_id)
     left = debt(connection, audience.id) if take_over else told
-    if left.owed != as_a_rule:
+    if left.owed != found.changed:
         runs.write_counts(connection, run_id, owed=left.owed)
     if not left.owed:
         runs.close_if_settled(connection, [run_id], now)
-    return run_id, left
+    return left
 
 
 def _record_first(connection: Connection, audience: Stored, found: Difference, rows: FromClause, at: datetime, run_id: int) -> Debt:

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, Scal
 
 from sync.delivery import State
 from sync.membership import Outcome, Run
+from sync.store.bulk import Question
 from sync.store.listed import one_of, values
 from sync.store.prepared import Prepared, told
 from sync.store.schema import UNSETTLED, audiences, memberships, runs
@@ -75,9 +76,31 @@ def open_run(
     owed: int = 0,
 ) -> int:
     """Begin a run that has found so much, and return its id."""
+    opened = opening(audience_id, at, now, members=members, entered=entered, exited=exited, changed=changed, owed=owed)
+    return opened_in(opened.rows(connection))
+
+
+def opening(
+    audience_id: int,
+    at: datetime,
+    now: datetime,
+    *,
+    members: int,
+    entered: int = 0,
+    exited: int = 0,
+    changed: int = 0,
+    owed: int = 0,
+) -> Question:
+    """Return what to say to begin a run; its id is what the answer has for `opened_in`."""
     counts = {"members": members, "entered": entered, "exited": exited, "changed": changed, "owed": owed}
     told = {f"its_{name}": count for name, count in counts.items()}
-    return int(_OPENED.execute(connection, audience=audience_id, instant=at, began=now, **told).scalar_one())
+    return Question(_OPENED, {"audience": audience_id, "instant": at, "began": now, **told})
+
+
+def opened_in(answer: Sequence[Any]) -> int:
+    """Return the id that a run was given."""
+    ((run_id,),) = answer
+    return int(run_id)
 
 
 def write_counts(connection: Connection, run_id: int, **counts: int) -> None:
@@ -130,8 +153,14 @@ def close(connection: Connection, run_id: int, now: datetime) -> Run:
 
 def last(connection: Connection, audience_id: int) -> int | None:
     """Return the id of an audience's latest run, None before the first."""
-    latest: int | None = _LAST.execute(connection, audience=audience_id).scalar_one()
-    return latest
+    ((latest,),) = last_wanted(audience_id).rows(connection)
+    found: int | None = latest
+    return found
+
+
+def last_wanted(audience_id: int) -> Question:
+    """Return what to ask for the id of an audience's latest run; the one row has None before the first."""
+    return Question(_LAST, {"audience": audience_id})
 
 
 def supersede(connection: Connection, audience_id: int, run_id: int, now: datetime) -> None:

@@ -197,7 +197,8 @@ def test_such_a_slot_takes_one_connection_and_four_statements(store: Store) -> N
 
     Scheduler(store, partial(after, hours=2), lambda: None).run_due("buyers")
 
-    assert len([one for one in statements if not one.startswith("BEGIN")]) == 4
+    # PostgreSQL is asked two of them at once, which is not seen here.
+    assert len([one for one in statements if not one.startswith("BEGIN")]) == (4 if store.on_sqlite else 2)
     assert len(connections) == 1
 
 
@@ -209,7 +210,7 @@ def test_a_slot_that_the_store_was_not_told_of_is_over_all_the_same(store: Store
     statements = list[str]()
     event.listen(store.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
 
-    for asked in (3, 1):
+    for asked in (3 if store.on_sqlite else 1, 1):
         statements.clear()
         scheduler.run_due("buyers")
         assert len([one for one in statements if not one.startswith("BEGIN")]) == asked

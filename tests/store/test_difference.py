@@ -12,7 +12,7 @@ from sync.language.parse import parse_audience, parse_computed_trait
 from sync.store import Store, basis, difference
 from sync.store.audiences import Stored
 from sync.store.computation import Computation
-from sync.store.difference import Difference
+from sync.store.difference import FEW, Difference
 from sync.store.types import to_micros
 from tests.make import after, again, audience, computed_trait, keep, standing_clock, track
 
@@ -26,12 +26,19 @@ def happens(store: Store) -> None:
     keep(store, *(track(f"v{number}", "Viewed", at=after(days=5)) for number in range(3)))
 
 
-def stretches(connection: Connection, stored: Stored, computation: Computation, at: datetime) -> dict[str, int]:
+def stretches(stored: Stored, computation: Computation, at: datetime) -> dict[str, int]:
     """Return where a run would search."""
     then = basis.from_json(stored.basis)
     assert then is not None, "it was computed"
     assert stored.computed_at is not None, "it was computed"
-    return computation.candidates.between(then, basis.seen_now(connection, ()), stored.computed_at, at)
+    return computation.candidates.between(then, stored.computed_at, at)
+
+
+def concerned(connection: Connection, stored: Stored, computation: Computation, at: datetime, few: int = FEW) -> Difference:
+    """Find what a run would change, in lists where no more than a few are concerned."""
+    told = stretches(stored, computation, at)
+    ids = difference.few_in([one.rows(connection) for one in computation.searching(told, few + 1)], few)
+    return difference.of_concerned(connection, stored, computation, to_micros(at), told, ids)
 
 
 def told_of(found: Difference) -> tuple[int, int, int, int]:
@@ -49,10 +56,9 @@ def test_few_and_many_users_give_the_same_difference(store: Store, make, query: 
     stored, at, computation = again(store, stored), after(days=15), Computation.of(parse(query), {})
 
     with store.reading() as connection:
-        between = stretches(connection, stored, computation, at)
         few, digests = [], []
         for most in (1000, 0):
-            found = difference.of_concerned(connection, stored, computation, to_micros(at), between, few=most)
+            found = concerned(connection, stored, computation, at, most)
             few.append((found.rows is difference.LISTED_PAIRS, told_of(found)))
             digests.append(difference.digest(connection, found))
 
@@ -68,8 +74,7 @@ def test_nobody_concerned_is_no_difference(store: Store) -> None:
     stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
 
     with store.reading() as connection:
-        between = stretches(connection, stored, computation, after(days=1))
-        found = difference.of_concerned(connection, stored, computation, to_micros(after(days=1)), between)
+        found = concerned(connection, stored, computation, after(days=1))
 
     assert (found.rows, told_of(found)) == (None, (1, 0, 0, 0))
 
@@ -111,10 +116,9 @@ def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_
     stored, at, computation = again(store, stored), after(days=15), Computation.of(parse_audience(RECENT), {})
 
     with store.reading() as connection:
-        between = stretches(connection, stored, computation, at)
         found = [
             difference.of_everyone(connection, stored, computation.of_everyone, to_micros(at)),
-            difference.of_concerned(connection, stored, computation, to_micros(at), between, few=0),
+            concerned(connection, stored, computation, at, few=0),
             difference.of_everyone(connection, stored, computation.of_everyone, to_micros(at)),
         ]
 
