@@ -210,7 +210,7 @@ def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None], s
 
 
 def _figures(app: App) -> Figures:
-    with app.store.reading() as connection:
+    with app.store.snapshot() as connection:
         return figures(connection, HEARTBEAT)
 
 
