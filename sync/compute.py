@@ -58,9 +58,13 @@ class Wanted:
 
     at: datetime | None = None
     """As of when. None is now, or the last run's instant where that was given a later one: somebody else may compute the same
-    audience between asking and doing, which is no fault of who asked."""
+    audience between asking and doing, which is no fault of who asked. So it is with a slot's, since clocks are set back, too."""
     slot: datetime | None = None
     """Take this slot of the schedule, in the transaction that records. A run that finds nothing new is not recorded then."""
+    skipped: int = 0
+    """How many slots passed before that one and nobody looked; they are counted where it is taken."""
+    anew: bool = False
+    """The slot comes a second time, since a clock was ahead that has taken it, or a later one: it is not taken again."""
     resync: bool = False
     """Owe again everything that was ever told."""
     rebuild: bool = False
@@ -104,13 +108,22 @@ def compute(
 
 
 def compute_slot(
-    store: Store, audience: Stored, slot: datetime, at: datetime, clock: Clock, fence: Fence | None = None
+    store: Store,
+    audience: Stored,
+    slot: datetime,
+    at: datetime,
+    clock: Clock,
+    fence: Fence | None = None,
+    *,
+    skipped: int = 0,
+    anew: bool = False,
 ) -> Run | None:
     """Compute for a slot of the schedule. Returns None where there was nothing new: such a run is not recorded.
 
-    A run that has had all its time does not take the slot. Raises InputError as `compute` does, and where the slot has been taken.
+    As of `at`, or of the last run's instant where that is later. A run that has had all its time does not take the slot. Raises
+    InputError where the audience is retired, and where the slot has been taken, unless it comes `anew`.
     """
-    return _compute(store, audience, Wanted(at=at, slot=slot), clock, fence)
+    return _compute(store, audience, Wanted(at=at, slot=slot, skipped=skipped, anew=anew), clock, fence)
 
 
 def _compute(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fence: Fence | None) -> Run | None:
@@ -137,7 +150,7 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
                         fence(connection)
                     if wanted.slot is not None and _has_nothing_new(seen):
                         seen_then = basis.to_json(seen.basis)
-                        if audiences.computed_in_vain(connection, seen.audience, seen.at, seen_then, wanted.slot):
+                        if audiences.computed_in_vain(connection, seen.audience, seen.at, seen_then, wanted.slot, wanted.skipped):
                             return None
                     else:
                         return record(connection, seen, wanted, started, clock())
@@ -151,15 +164,26 @@ def _overtaken(audience: Stored) -> StoreBusy:
     return StoreBusy(f"{audience.key} is being computed by other processes all the time; nothing was done, try again")
 
 
-def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datetime, fence: Fence | None = None) -> bool:
+def passed_in_vain(
+    session: Session,
+    audience: Stored,
+    slot: datetime,
+    at: datetime,
+    fence: Fence | None = None,
+    *,
+    skipped: int = 0,
+    anew: bool = False,
+) -> bool:
     """Pass a slot at which there is nobody to look at, as at most; False where `compute_slot` is to see to it.
 
     Of slots that follow one another within seconds the store is told now and then, since to tell it of each would be a commit in
-    every idle second: whoever passes one must remember it. Of all others it is told, so that no restart repeats them.
+    every idle second: whoever passes one must remember it. Of all others it is told, so that no restart repeats them, and of one
+    before which some were skipped. Of what comes `anew` it knows.
     The audience must have been read a moment ago: if it has changed since, nothing is done.
     """
-    if audience.computed_at is None or at < audience.computed_at:
+    if audience.computed_at is None or (_is_taken(audience, slot) and not anew):
         return False
+    at = max(at, audience.computed_at)
     with session.glancing() as connection:
         known = _known(connection, _parsed(audience.definition.kind, audience.definition.query))
         then = _basis_of(audience, known)
@@ -173,19 +197,19 @@ def passed_in_vain(session: Session, audience: Stored, slot: datetime, at: datet
     if objection_to(looked) is not None:
         return False
     is_soon = audience.slot_at is not None and slot - audience.slot_at < REMEMBERED
-    if is_soon and seen.mark.number - then.mark.number < FEW:
+    if is_soon and not skipped and seen.mark.number - then.mark.number < FEW:
         return True
     with session.writing() as connection:
         if fence is not None:
             fence(connection)
-        return audiences.computed_in_vain(connection, audience, at, basis.to_json(seen), slot)
+        return audiences.computed_in_vain(connection, audience, at, basis.to_json(seen), slot, skipped)
 
 
 def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime) -> Look:
     """Find out what a run would change; records nothing. The difference stands in a temporary table of the connection's."""
-    at = wanted.at or max(now, audience.computed_at or now)
+    at = wanted.at if wanted.at is not None and wanted.slot is None else _not_before(audience, wanted.at or now)
     _require_forward(audience, at)
-    _require_free(audience, wanted.slot)
+    _require_free(audience, wanted)
     query = _parsed(audience.definition.kind, audience.definition.query)
     if wanted.at is not None and wanted.slot is None:
         purges.require_calls(connection, query, at)
@@ -302,7 +326,7 @@ def note_ended(
     Raises the error itself where that cannot be recorded, as where somebody keeps the audience locked.
     """
     now = clock()
-    instant = at or max(now, audience.computed_at or now)
+    instant = _not_before(audience, at or now)
     try:
         with store.connected(time.monotonic() + NOTING) as session, session.writing() as connection:
             if fence is not None:
@@ -331,7 +355,7 @@ def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime
         return _hold(connection, seen, wanted, started, ended, objection)
     taken, opened = bulk.answers(
         connection,
-        audiences.computing(audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot),
+        audiences.computing(audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot, wanted.skipped),
         ledger.opening(audience, found, seen.at, started),
     )
     if not taken:
@@ -370,7 +394,7 @@ def _hold(connection: Connection, seen: Look, wanted: Wanted, started: datetime,
     A slot after another does not add a row each: the one that is held already says how things stand now.
     """
     if wanted.slot is not None:
-        audiences.take_slot(connection, seen.audience.id, wanted.slot)
+        audiences.take_slot(connection, seen.audience, wanted.slot, wanted.skipped)
     found, run_id = seen.found, None if wanted.slot is None else _held_already(connection, seen.audience)
     counts = {"members": found.before, "entered": found.entered, "exited": found.exited, "changed": found.changed}
     if run_id is None:
@@ -403,6 +427,11 @@ def _is_as_accepted(found: Difference, accepted: Run) -> bool:
     return found.exited * 10 <= accepted.exited * 11 and found.entered * 10 <= accepted.entered * 11
 
 
+def _not_before(audience: Stored, at: datetime) -> datetime:
+    """Return an instant, or that of the last run where that is later."""
+    return at if audience.computed_at is None else max(at, audience.computed_at)
+
+
 def _require_forward(audience: Stored, at: datetime) -> None:
     if audience.retired:
         raise InputError(f"{audience.key} is retired: it is no longer in the definitions")
@@ -413,6 +442,10 @@ def _require_forward(audience: Stored, at: datetime) -> None:
         )
 
 
-def _require_free(audience: Stored, slot: datetime | None) -> None:
-    if slot is not None and audience.slot_at is not None and slot <= audience.slot_at:
-        raise InputError(f"{audience.key} was computed for its slot of {iso(slot)} already")
+def _require_free(audience: Stored, wanted: Wanted) -> None:
+    if wanted.slot is not None and _is_taken(audience, wanted.slot) and not wanted.anew:
+        raise InputError(f"{audience.key} was computed for its slot of {iso(wanted.slot)} already")
+
+
+def _is_taken(audience: Stored, slot: datetime) -> bool:
+    return audience.slot_at is not None and slot <= audience.slot_at

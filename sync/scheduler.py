@@ -2,11 +2,14 @@
 
 Its jobs live in memory and are rebuilt from our definitions. What has been done lives in our own table: every schedule has slots
 (`sync.slots`), a run takes the latest that is due, and a slot is taken once, by whichever process is first. So a restart neither
-skips nor repeats a run, slots that were missed become one run, and two schedulers do no harm. Of several one leads all the same
-(`sync.lead`), and only that one runs anything by itself.
+skips nor repeats a run, slots that were missed become one run and are counted, and two schedulers do no harm. Of several one leads
+all the same (`sync.lead`), and only that one runs anything by itself.
 
 When a job is woken is by the machine's clock, APScheduler's own: one that is given an instant of long ago counts every time it has
 missed since. Which slot is due is by the clock that is passed.
+
+A clock that is set back shows slots that were taken already. They are looked at again, and not taken again, as of the instant that
+the audience has (`sync.compute`): what comes in is told in time, and nothing happens by time until the clock has caught up.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any, Final
@@ -26,13 +30,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from sync.app import system_clock
 from sync.audience import Every, Schedule
-from sync.compute import Clock, Fence, compute, compute_slot, note_ended, passed_in_vain, with_what_it_reads
+from sync.compute import REMEMBERED, Clock, Fence, compute, compute_slot, note_ended, passed_in_vain, with_what_it_reads
 from sync.errors import InputError, SyncError, TookTooLong
 from sync.gate import Gate
 from sync.instant import iso
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
-from sync.slots import latest_slot, trigger_of
+from sync.slots import latest_slot, slots_between, trigger_of
 from sync.store import Session, Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
@@ -53,6 +57,8 @@ OTHERS: Final = 0.1
 """Seconds that a job keeps its thread while another one is at an audience that it needs as well; then it is tried again."""
 FAR_OFF: Final = timedelta(minutes=1)
 """So far ahead of the clock an instant is no difference between the clocks of two machines."""
+SAID: Final = timedelta(minutes=1)
+"""So often it is said at most that an audience's slots are skipped; all are counted."""
 STALE: Final = timedelta(seconds=25)
 """A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
@@ -69,6 +75,25 @@ _STAND_BY: Final = "stand by"
 
 class _AtWorkElsewhere(SyncError):
     """Another job of this scheduler is at the same audience."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Due:
+    """An audience and the slot that it is due for."""
+
+    audience: Stored
+    slot: datetime
+    skipped: int
+    """How many slots passed before it and nobody looked."""
+
+    @property
+    def key(self) -> str:
+        return self.audience.key
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether a clock that was ahead has taken it, or a later one."""
+        return self.audience.slot_at is not None and self.slot <= self.audience.slot_at
 
 
 class Scheduler:
@@ -99,11 +124,16 @@ class Scheduler:
         # What is being computed, so that one that hangs keeps one thread busy and not a second one, too.
         self._at_work: dict[str, threading.Lock] = {}
         # The slot that is over by audience, be it that the store does not know: its run was ended since it had had all its time,
-        # and the next one is tried, or there was nothing to see.
+        # and the next one is tried, or there was nothing to see, or it had been taken by a clock that was ahead.
         self._over: dict[str, datetime] = {}
+        # Whose slots come a second time, since the clock was set back.
+        self._anew: set[str] = set()
+        # What a run that was ended would have counted as skipped.
+        self._uncounted: dict[str, int] = {}
+        self._said_skipped: dict[str, datetime] = {}
         # The run that each audience is held by, so that it is said once.
         self._guarded: dict[str, int | None] = {}
-        # Until when each waits that was computed as of a later time, so that it is said once.
+        # The later time that each was computed as of, so that it is said once.
         self._ahead: dict[str, datetime] = {}
         self._gate = Gate(AT_ONCE, long)
         # The heart must beat while every worker is busy.
@@ -193,87 +223,138 @@ class Scheduler:
 
     def _run_due(self, key: str, fence: Fence | None) -> None:
         now = self._clock()
-        due: list[tuple[Stored, datetime]] = []
+        due: list[_Due] = []
         try:
             with self._store.connected() as session:
                 with session.glancing() as connection:
                     # What it refers to goes first where that is due as well, so that both are of one instant.
                     concerned = with_what_it_reads(audiences.standing(connection), key)
-                due += [(one, slot) for one in concerned if (slot := self._due(one, now)) is not None]
-                while due and self._passed_in_vain(session, *due[0], now, fence):
+                due += [slot for one in concerned if (slot := self._due(one, now)) is not None]
+                while due and self._passed_in_vain(session, due[0], now, fence):
                     del due[0]
         except TookTooLong as error:
             if not due:
                 raise
-            one, slot = due.pop(0)
-            self._over[one.key] = slot
-            self._say(one, note_ended(self._store, one, now, now, self._clock, fence, error))
-        for one, slot in due:
-            if not self._run_slot(one, slot, now, fence):
+            ended = due.pop(0)
+            self._give_up(ended)
+            self._say(ended.audience, note_ended(self._store, ended.audience, now, now, self._clock, fence, error))
+        for one in due:
+            if not self._run_slot(one, now, fence):
                 self._run_due(key, fence)
                 return
 
-    def _due(self, audience: Stored, now: datetime) -> datetime | None:
+    def _due(self, audience: Stored, now: datetime) -> _Due | None:
         """Return the slot that an audience is due for, if any."""
         self._say_if_ahead(audience, now)
         slot = latest_slot(audience.definition.schedule, now)
-        return slot if slot is not None and _is_due(audience, slot) and self._over.get(audience.key) != slot else None
+        if slot is None or not self._is_due(audience, slot, now):
+            return None
+        return _Due(audience=audience, slot=slot, skipped=self._skipped(audience, slot))
+
+    def _is_due(self, audience: Stored, slot: datetime, now: datetime) -> bool:
+        if not audience.definition.enabled or audience.retired or self._over.get(audience.key) == slot:
+            return False
+        if audience.slot_at is None or audience.slot_at < slot:
+            self._anew.discard(audience.key)
+            return True
+        if now < audience.slot_at:
+            # A slot that is still to come has been taken: the clock was set back. An earlier one that has passed only means that
+            # the schedule is another.
+            self._anew.add(audience.key)
+            return True
+        # When the one that was taken last comes a second time, something may have come in since the one before it, too. A process
+        # that has just begun knows it by the instant.
+        is_behind = audience.computed_at is not None and now < audience.computed_at
+        return slot == audience.slot_at and (is_behind or audience.key in self._anew)
+
+    def _skipped(self, audience: Stored, slot: datetime) -> int:
+        """Count the slots since the last one at which nobody looked, as far as one can know."""
+        if audience.slot_at is None:
+            return 0
+        # Whoever led before may have passed some within this time without telling the store.
+        noted, over = audience.slot_at + REMEMBERED - timedelta.resolution, self._over.get(audience.key)
+        since = noted if over is None or over < audience.slot_at else over
+        # What the schedule was before it was changed, or put in force again, is not known.
+        passed = slots_between(audience.definition.schedule, max(since, audience.updated_at), slot)
+        return passed + self._uncounted.get(audience.key, 0)
 
     def _say_if_ahead(self, audience: Stored, now: datetime) -> None:
-        """Say once that a schedule waits for an instant that is far off: the clock was wrong, or somebody said `sync --at`."""
+        """Say once that an instant is far off: the clock was wrong, or somebody said `sync --at`."""
         until = audience.computed_at
         if until is None or until - now < FAR_OFF:
             return
         if self._ahead.get(audience.key) != until:
-            said = "%s was computed as of %s, and its schedule waits until then; personas-sync sync %s computes it now"
-            log.warning(said, audience.key, iso(until), audience.key)
+            said = (
+                "%s was computed as of %s, which is later than now: what comes in is told, and nothing changes by time until then"
+            )
+            log.warning(said, audience.key, iso(until))
         self._ahead[audience.key] = until
 
-    def _passed_in_vain(self, session: Session, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> bool:
-        at_work = self._lock_of(audience)
+    def _take(self, due: _Due, now: datetime) -> None:
+        """Remember that somebody has looked at a slot, and say if others were skipped."""
+        self._over[due.key] = due.slot
+        self._uncounted.pop(due.key, None)
+        said = self._said_skipped.get(due.key)
+        if due.skipped and (said is None or not said <= now < said + SAID):
+            self._said_skipped[due.key] = now
+            text = (
+                "%d slots of %s passed without a run (%d in all): nobody ran, the clock went forward, or runs take longer than that"
+            )
+            log.warning(text, due.skipped, due.key, due.audience.slots_skipped + due.skipped, extra={"audience": due.key})
+
+    def _give_up(self, due: _Due) -> None:
+        """Leave a slot whose run was ended since it had had all its time; the next one is tried, and counts what was skipped."""
+        self._over[due.key] = due.slot
+        self._uncounted[due.key] = due.skipped
+
+    def _passed_in_vain(self, session: Session, due: _Due, now: datetime, fence: Fence | None) -> bool:
+        at_work = self._lock_of(due)
         if not at_work.acquire(timeout=OTHERS):
             raise _AtWorkElsewhere
         try:
-            is_passed = passed_in_vain(session, audience, slot, now, fence)
+            told = (session, due.audience, due.slot, now, fence)
+            is_passed = passed_in_vain(*told, skipped=due.skipped, anew=due.is_anew)
             if is_passed:
-                self._over[audience.key] = slot
+                self._take(due, now)
             return is_passed
         finally:
             at_work.release()
 
-    def _run_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> bool:
+    def _run_slot(self, due: _Due, now: datetime, fence: Fence | None) -> bool:
         """Compute for a slot; False where another job has been at the same audience until now, after which it may not be due."""
-        at_work = self._lock_of(audience)
+        at_work = self._lock_of(due)
         if not at_work.acquire(blocking=False):
             if not at_work.acquire(timeout=OTHERS):
                 raise _AtWorkElsewhere
             at_work.release()
             return False
         try:
-            self._compute_slot(audience, slot, now, fence)
+            self._compute_slot(due, now, fence)
         except TookTooLong:
-            self._over[audience.key] = slot
+            self._give_up(due)
             raise
         finally:
             at_work.release()
         return True
 
-    def _lock_of(self, one: Stored | Requested) -> threading.Lock:
+    def _lock_of(self, one: _Due | Requested) -> threading.Lock:
         return self._at_work.setdefault(one.key, threading.Lock())
 
-    def _compute_slot(self, audience: Stored, slot: datetime, now: datetime, fence: Fence | None) -> None:
+    def _compute_slot(self, due: _Due, now: datetime, fence: Fence | None) -> None:
+        told = (self._store, due.audience, due.slot, now, self._clock, fence)
         try:
-            run = compute_slot(self._store, audience, slot, now, self._clock, fence)
+            run = compute_slot(*told, skipped=due.skipped, anew=due.is_anew)
         except InputError as error:
-            # Somebody was ahead, with this slot or with `sync --at`; its time will come.
+            # Somebody was ahead with this slot, or it is retired since.
             log.debug("not computed: %s", error)
             return
-        if run is None:
-            return
-        if run.outcome is Outcome.FAILED:
-            self._over[audience.key] = slot
-        self._say(audience, run)
-        self._owed()
+        if run is not None and run.outcome is Outcome.FAILED:
+            self._give_up(due)
+        else:
+            self._take(due, now)
+        if run is not None:
+            self._say(due.audience, run)
+            self._owed()
 
     def _say(self, audience: Stored, run: Run) -> None:
         if run.outcome is Outcome.FAILED:
@@ -365,6 +446,8 @@ class Scheduler:
 
     def _stand_by(self) -> None:
         if self._seek():
+            # Whoever led since has looked at others.
+            self._over.clear()
             self._wake_at(_STAND_BY, None)
             self._beat()
             # What became due since the one before stopped or died.
@@ -411,8 +494,3 @@ class Scheduler:
 def _about(run: Run) -> dict[str, object]:
     """Return the fields of a line about a run."""
     return {"run": run.id, "audience": run.audience, "outcome": run.outcome.value}
-
-
-def _is_due(audience: Stored, slot: datetime) -> bool:
-    stands = audience.definition.enabled and not audience.retired
-    return stands and (audience.slot_at is None or audience.slot_at < slot)

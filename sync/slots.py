@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Final
 
 from apscheduler.triggers.cron import CronTrigger
@@ -15,6 +16,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from sync.audience import Cron, Every, Manual, Schedule, cron_fields
 from sync.store.types import EPOCH
+
+MOST: Final = 2000
+"""So many slots of a `cron` are counted at most; to find each takes some fifty microseconds, or a few hundred."""
 
 _WINDOWS: Final = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=1500))
 
@@ -41,6 +45,17 @@ def next_slot(schedule: Schedule, now: datetime) -> datetime | None:
             return None
 
 
+def slots_between(schedule: Schedule, after: datetime, before: datetime) -> int:
+    """Count the slots after an instant and before a slot; of a `cron` no more than MOST, 33 hours of a slot in every minute."""
+    match schedule:
+        case Every(interval):
+            return max(0, (before - EPOCH) // interval - (after - EPOCH) // interval - 1)
+        case Cron():
+            return sum(1 for _ in islice(_up_to(_times(schedule), after, before), MOST))
+        case Manual():
+            return 0
+
+
 def trigger_of(schedule: Schedule) -> IntervalTrigger | CronTrigger | None:
     """Return APScheduler's trigger for a schedule; None for one that only people start."""
     match schedule:
@@ -65,6 +80,13 @@ def _latest(times: _Times, now: datetime) -> datetime | None:
         if found is not None:
             return found
     return None
+
+
+def _up_to(times: _Times, after: datetime, before: datetime) -> Iterator[datetime]:
+    following = times.get_next_fire_time(None, after + timedelta(microseconds=1))
+    while following is not None and following < before:
+        yield following
+        following = times.get_next_fire_time(None, following + timedelta(microseconds=1))
 
 
 class _Slots(IntervalTrigger):  # type: ignore[misc] # APScheduler carries no types.

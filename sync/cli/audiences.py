@@ -108,5 +108,6 @@ def _facts(shown: Shown) -> dict[str, str]:
         "schedule": _state(stored),
         "last run as of": shown_at(stored.computed_at),
         "next run": shown_at(listed.next_run_at),
+        "slots skipped": "" if stored.slots_skipped == 0 else f"{stored.slots_skipped:,}",
     }
     return {name: value for name, value in found.items() if value}

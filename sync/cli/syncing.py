@@ -171,7 +171,8 @@ def _chosen(app: App, keys: Sequence[str], at: datetime | None) -> tuple[Stored,
     if refused:
         raise InputError("\n".join(refused))
     if at is not None and at > app.clock() + SLACK:
-        note(f"personas-sync: warning: {shown_at(at)} is later than now, and instants only move forward: schedules wait until then")
+        later = f"personas-sync: warning: {shown_at(at)} is later than now, and instants only move forward"
+        note(f"{later}: until then schedules compute as of that time, and nothing changes by time")
     if not found:
         note("personas-sync: no audience is defined and enabled, so there is nothing to compute")
     for one in found:

@@ -59,7 +59,8 @@ class Shown:
         """Write it as JSON."""
         last = None if self.last_run is None else past_run_report(self.last_run)
         reads = depends.report(self.query, self.kinds)
-        return {**self.listed.report(), "last_run": last, "reads": reads, "history": history_report(self.history)}
+        ran = {"slots_skipped": self.listed.stored.slots_skipped, "last_run": last}
+        return {**self.listed.report(), **ran, "reads": reads, "history": history_report(self.history)}
 
 
 def listed(connection: Connection, now: datetime, next_slot: NextSlot, *, retired: bool = False) -> list[Listed]:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    func,
     insert,
     select,
     update,
@@ -50,6 +49,8 @@ class Stored:
     computed_version: int | None
     slot_at: datetime | None
     """The last slot of the schedule that a scheduler took."""
+    slots_skipped: int
+    """How many slots ever passed without anybody's looking."""
     members: int
     """How many are in, or have a value."""
     basis: str | None
@@ -139,23 +140,29 @@ def retire(connection: Connection, id: int, at: datetime | None, now: datetime) 
     connection.execute(update(audiences).where(audiences.c.id == id).values(values))
 
 
-def computing(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> Question:
+def computing(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None, skipped: int = 0) -> Question:
     """Return what to say to remember a run: its instant, its version, what it had seen, how many are in or have a value, its slot.
 
-    Without a slot of the schedule, the last that was taken stays. Keeps every other writer away from the audience until the
-    transaction ends; has no row for an answer, and does nothing, where one has changed what the store knows of it meanwhile.
+    Without a slot of the schedule, or with an earlier one, the last that was taken stays; `skipped` are counted that passed before
+    it. Keeps every other writer away from the audience until the transaction ends; has no row for an answer, and does nothing,
+    where one has changed what the store knows of it meanwhile.
     """
-    return Question(_COMPUTED, _remembered(seen, at, basis, members, slot))
+    return Question(_COMPUTED, _remembered(seen, at, basis, members, slot, skipped))
 
 
-def computed_in_vain(connection: Connection, seen: Stored, at: datetime, basis: str, slot: datetime) -> bool:
+def computed_in_vain(connection: Connection, seen: Stored, at: datetime, basis: str, slot: datetime, skipped: int = 0) -> bool:
     """Remember a run for a slot that found nothing new; False where somebody else has changed what the store knows meanwhile."""
-    return _COMPUTED_IN_VAIN.execute(connection, **_remembered(seen, at, basis, seen.members, slot)).rowcount == 1
+    return _COMPUTED_IN_VAIN.execute(connection, **_remembered(seen, at, basis, seen.members, slot, skipped)).rowcount == 1
 
 
-def _remembered(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None) -> dict[str, Any]:
-    now = {"which": seen.id, "instant": at, "version": seen.version, "seen": basis, "count": members, "slot": slot}
-    return now | {f"then_{name}": getattr(seen, name) for name in _CHANGING}
+def _remembered(seen: Stored, at: datetime, basis: str, members: int, slot: datetime | None, skipped: int) -> dict[str, Any]:
+    now = {"which": seen.id, "instant": at, "version": seen.version, "seen": basis, "count": members}
+    taken = {"slot": _later(seen.slot_at, slot), "skipped": skipped}
+    return now | taken | {f"then_{name}": getattr(seen, name) for name in _CHANGING}
+
+
+def _later(taken: datetime | None, slot: datetime | None) -> datetime | None:
+    return max((one for one in (taken, slot) if one is not None), default=None)
 
 
 def count_members(connection: Connection, id: int, members: int) -> None:
@@ -163,9 +170,10 @@ def count_members(connection: Connection, id: int, members: int) -> None:
     connection.execute(update(audiences).where(audiences.c.id == id).values(members=members))
 
 
-def take_slot(connection: Connection, id: int, slot: datetime) -> None:
-    """Take a slot of the schedule for a run that changes nothing else."""
-    connection.execute(update(audiences).where(audiences.c.id == id).values(slot_at=slot))
+def take_slot(connection: Connection, seen: Stored, slot: datetime, skipped: int) -> None:
+    """Take a slot of the schedule for a run that changes nothing else, of an audience that is locked and as it was seen."""
+    taken = {"slot_at": _later(seen.slot_at, slot), "slots_skipped": seen.slots_skipped + skipped}
+    connection.execute(update(audiences).where(audiences.c.id == seen.id).values(taken))
 
 
 def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
@@ -182,7 +190,8 @@ _REMEMBERED: Final = update(audiences).values(
     computed_version=told("version", Integer()),
     basis=told("seen", Text()),
     members=told("count", Integer()),
-    slot_at=func.coalesce(told("slot", Instant()), audiences.c.slot_at),
+    slot_at=told("slot", Instant()),
+    slots_skipped=audiences.c.slots_skipped + told("skipped", BigInteger()),
 )
 # Whatever changes a definition, or what a run must know of it, changes one of these.
 _CHANGING: Final = ("version", "updated_at", "computed_at", "computed_version", "slot_at", "members", "basis", "generation")
@@ -230,6 +239,7 @@ def _stored(row: Row[Any]) -> Stored:
         computed_at=row.computed_at,
         computed_version=row.computed_version,
         slot_at=row.slot_at,
+        slots_skipped=row.slots_skipped,
         members=row.members,
         basis=row.basis,
         generation=row.generation,

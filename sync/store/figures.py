@@ -31,6 +31,7 @@ class LastRun:
     members: int
     computed_at: datetime | None
     """The instant of the last run that computed something."""
+    slots_skipped: int
     started_at: datetime | None
     """Of the last run; None before the first."""
     ended_at: datetime | None
@@ -118,6 +119,7 @@ def last_runs(connection: Connection) -> tuple[LastRun, ...]:
             audiences.c.kind,
             audiences.c.members,
             audiences.c.computed_at,
+            audiences.c.slots_skipped,
             last.c.started_at,
             last.c.ended_at,
             last.c.outcome,

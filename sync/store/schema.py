@@ -172,6 +172,8 @@ audiences: Final = Table(
     Column("computed_version", Integer),
     # The last slot of the schedule that was taken, by whichever scheduler.
     Column("slot_at", Instant),
+    # How many slots passed before those that were taken, and nobody looked.
+    Column("slots_skipped", BigInteger, nullable=False, server_default=_ZERO),
     # How many are in, or have a value.
     Column("members", Integer, nullable=False, server_default=_ZERO),
     # What the last run had seen, as JSON (`sync.store.basis`); without it the next one looks at everyone.

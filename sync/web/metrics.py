@@ -172,7 +172,9 @@ def _of_runs(last_runs: tuple[LastRun, ...]) -> Iterator[Metric]:
     success = GaugeMetricFamily("personas_sync_success_timestamp_seconds", "When all was accepted last.", labels=["key"])
     took = GaugeMetricFamily("personas_sync_run_duration_seconds", "Of the last run that ended, delivery included.", labels=["key"])
     outcome = GaugeMetricFamily("personas_sync_run_outcome", "1 for the outcome of the last run.", labels=["key", "outcome"])
+    skipped = CounterMetricFamily("personas_sync_slots_skipped", "Slots that passed and nobody looked.", labels=["key"])
     for run in last_runs:
+        skipped.add_metric([run.key], run.slots_skipped)
         members.add_metric([run.key, run.kind], run.members)
         _add(computed, run.key, run.computed_at)
         _add(success, run.key, run.succeeded_at)
@@ -180,7 +182,7 @@ def _of_runs(last_runs: tuple[LastRun, ...]) -> Iterator[Metric]:
             outcome.add_metric([run.key, run.outcome], 1)
         if run.started_at is not None and run.ended_at is not None:
             took.add_metric([run.key], _seconds(run.started_at, run.ended_at))
-    yield from (members, computed, success, took, outcome)
+    yield from (members, computed, success, took, outcome, skipped)
 
 
 def _add(family: GaugeMetricFamily, key: str, at: datetime | None) -> None:

@@ -63,6 +63,20 @@ def test_an_audience_is_shown_with_what_its_query_looks_at(synced: Any) -> None:
     assert "30 days after event 'Order Completed'" in people
 
 
+def test_an_audience_is_shown_with_the_slots_that_it_skipped_if_there_are_any(synced: Any) -> None:
+    from sync.store import Store, audiences
+
+    assert synced("audience", "show", "buyers", "--json").json["slots_skipped"] == 0
+    assert "skipped" not in synced("audience", "show", "buyers").out
+    store = Store.at(synced.environ["SYNC_DATABASE_URL"])
+    with store.writing() as connection:
+        audiences.take_slot(connection, audiences.by_key(connection, "buyers"), NOW, 1234)
+    store.close()
+
+    assert synced("audience", "show", "buyers", "--json").json["slots_skipped"] == 1234
+    assert ["slots", "skipped", "1,234"] in [line.split() for line in synced("audience", "show", "buyers").lines]
+
+
 def test_what_a_query_reads_and_refers_to_is_told_apart(synced: Any) -> None:
     synced.write(
         "personas.yaml",

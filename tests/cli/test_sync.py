@@ -213,6 +213,7 @@ def test_an_instant_that_is_still_to_come_is_taken_with_a_warning(history: Any) 
 
     assert "is later than now" not in early.err
     assert (late.code, "2126-02-01T00:00:00Z is later than now" in late.err) == (0, True)
+    assert "until then schedules compute as of that time" in late.err
 
 
 def test_a_resync_sends_everything_that_was_ever_told(history: Any, standin: StandIn) -> None:

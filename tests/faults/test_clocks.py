@@ -57,7 +57,7 @@ def test_a_heart_that_beat_by_a_wrong_clock_does_not_count_as_alive(database_url
 
 
 @pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=1)])
-def test_a_scheduler_whose_clock_is_set_back_goes_on_leads_on_and_moves_nobody(store: Store, back: timedelta) -> None:
+def test_a_scheduler_whose_clock_is_set_back_goes_on_leads_on_and_moves_nobody_by_time(store: Store, back: timedelta) -> None:
     hands = Hands()
     keep(store, identify("ann", {"ends": iso(after(hours=3))}))
     soon = audience(store, query="trait('ends').within_next(1 days)", schedule=Every(timedelta(seconds=1)))
@@ -68,6 +68,12 @@ def test_a_scheduler_whose_clock_is_set_back_goes_on_leads_on_and_moves_nobody(s
         hands.now = NOW - back
         time.sleep(2)
         while_back = again(store, soon), running.lead.held, running.silence()
+        # What comes in by then is seen within seconds, and not only once the clock has caught up.
+        hands.now += timedelta(seconds=2)
+        keep(store, identify("bob", {"ends": iso(after(hours=2))}))
+        hands.now += timedelta(seconds=2)
+        wait_until(lambda: again(store, soon).members == 2)
+        with_bob = again(store, soon)
         hands.now = after(hours=4)
         wait_until(lambda: again(store, soon).computed_at == after(hours=4))
     finally:
@@ -76,4 +82,5 @@ def test_a_scheduler_whose_clock_is_set_back_goes_on_leads_on_and_moves_nobody(s
     assert (while_back[0].computed_at, while_back[0].members) == (NOW, 1)
     assert while_back[1] is not None
     assert while_back[2] < 1
+    assert with_bob.computed_at == NOW
     assert again(store, soon).members == 0

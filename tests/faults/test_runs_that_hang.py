@@ -133,6 +133,21 @@ def test_a_slot_whose_run_was_ended_is_still_due_and_is_tried_again_at_the_next_
     assert members(hurried, buyers) == {"ann"}
 
 
+def test_what_a_run_that_was_ended_would_have_counted_as_skipped_the_next_one_counts(hurried: Store, hands: Hands) -> None:
+    buyers = ordered(hurried, schedule=HOURLY)
+    running = scheduler(hurried, hands)
+    running.run_due("buyers")
+    keep(hurried, track("ann", at=after(minutes=1)))
+    hands.now = after(hours=5)
+    with calls_that_cannot_be_read(hurried):
+        running.run_due("buyers")
+
+    hands.now = after(hours=7)
+    running.run_due("buyers")
+
+    assert again(hurried, buyers).slots_skipped == 4 + 1
+
+
 def test_a_slot_at_which_the_look_whether_anything_has_happened_hangs_is_no_different(hurried: Store, hands: Hands) -> None:
     ordered(hurried, schedule=HOURLY)
     running = scheduler(hurried, hands)

@@ -256,6 +256,25 @@ def test_what_a_former_release_had_on_its_way_is_unknown_and_nothing_else_change
     ]
 
 
+def test_the_release_before_adds_audiences_to_the_newer_tables_and_none_has_skipped_a_slot(bare: Store) -> None:
+    add = text(
+        "INSERT INTO audiences (key, kind, name, description, query, schedule, enabled, version, created_at, updated_at) "
+        "VALUES (:key, 'audience', :key, '', '', '', true, 1, 0, 0)"
+    )
+    migrate.upgrade(bare.engine, "0011")
+    with bare.engine.begin() as connection:
+        connection.execute(add, {"key": "before"})
+    migrate.upgrade(bare.engine, "0012")
+    with bare.engine.begin() as connection:
+        connection.execute(add, {"key": "beside"})
+        found = connection.execute(text("SELECT key, slots_skipped FROM audiences ORDER BY id")).all()
+
+    migrate.downgrade(bare.engine, "0011")
+
+    assert [tuple(row) for row in found] == [("before", 0), ("beside", 0)]
+    assert "slots_skipped" not in {column["name"] for column in inspect(bare.engine).get_columns("audiences")}
+
+
 def test_the_history_of_a_former_release_stays_and_can_be_taken_back(bare: Store) -> None:
     migrate.upgrade(bare.engine, "0009")
     history = [(1, 7, "true", 5, 1), (2, 7, "true", 6, 2), (1, 7, "false", 8, 3), (1, 3, "true", 8, 3), (1, 7, "true", 8, 4)]

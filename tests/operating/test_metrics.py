@@ -13,7 +13,7 @@ from sqlalchemy import event, insert, select
 
 from sync.delivery import Lane, State
 from sync.scheduler import HEARTBEAT
-from sync.store import Store, figures, leases, next_deliveries, queue, tallies
+from sync.store import Store, audiences, figures, leases, next_deliveries, queue, tallies
 from sync.store.schema import runs
 from sync.store.wanted import Wanted
 from tests.make import NOW, after, audience, identify, keep, people, record, track
@@ -101,6 +101,17 @@ def test_each_audience_shows_its_size_its_last_run_and_its_last_success(operated
     assert value(found, "success_timestamp_seconds", key="empty") == NOW.timestamp()
     assert value(found, "success_timestamp_seconds", key="owing") is None
     assert value(found, "run_duration_seconds", key="empty") == 0
+
+
+def test_slots_that_were_skipped_are_counted_by_audience(operated: Any) -> None:
+    for key, skipped in (("late", 3), ("in_time", 0)):
+        seen = audience(operated.store, key)
+        with operated.store.writing() as connection:
+            audiences.take_slot(connection, seen, NOW, skipped)
+
+    found = scraped(operated)
+
+    assert [value(found, "slots_skipped_total", key=key) for key in ("late", "in_time")] == [3, 0]
 
 
 def test_a_store_that_is_away_is_shown_and_what_the_process_knows_still_is(operate: Any, tmp_path: Any) -> None:

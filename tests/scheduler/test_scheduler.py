@@ -154,22 +154,25 @@ def test_a_slot_is_not_taken_by_a_process_that_dies_before_it_has_recorded_anyth
     assert run_instants(store) == [after()]
 
 
-def test_an_audience_that_was_computed_as_of_a_later_instant_waits_for_its_time(store: Store, hands: Hands) -> None:
+def test_an_audience_that_was_computed_as_of_a_later_instant_is_kept_up_as_of_that_instant(store: Store, hands: Hands) -> None:
     defined(store, definition(schedule=HOURLY))
     with store.reading() as connection:
         ahead = by_key(connection, "buyers")
     compute(store, ahead, after(hours=5), standing_clock())
-    running, watch = scheduler(store, hands), Watch(store)
+    running, watch, members = scheduler(store, hands), Watch(store), list[int]()
 
     for hour in (1, 4, 6):
         hands.now = after(hours=hour)
+        keep(store, identify(f"user-{hour}", {"in": True}))
         running.run_due("buyers")
         watch.look()
+        members.append(again(store, ahead).members)
 
-    assert watch.seen == [after(hours=5), after(hours=6)]
+    assert (watch.seen, members) == ([after(hours=5), after(hours=6)], [1, 2, 3])
+    assert again(store, ahead).slots_skipped == 3
 
 
-def test_a_schedule_that_waits_for_a_time_far_off_says_so_once(
+def test_that_an_audience_was_computed_as_of_a_time_far_off_is_said_once(
     store: Store, hands: Hands, caplog: pytest.LogCaptureFixture
 ) -> None:
     defined(store, definition(schedule=HOURLY))
@@ -182,7 +185,7 @@ def test_a_schedule_that_waits_for_a_time_far_off_says_so_once(
         hands.now = after(hours=hour)
         running.run_due("buyers")
 
-    said = f"buyers was computed as of {iso(after(days=1))}, and its schedule waits until then"
+    said = f"buyers was computed as of {iso(after(days=1))}, which is later than now: what comes in is told"
     assert caplog.text.count(said) == 1
 
 

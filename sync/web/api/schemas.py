@@ -103,7 +103,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
     "Audience": record(_DEFINITION),
     "Audiences": record({"audiences": several(ref("Audience"))}),
     "AudienceShown": record(
-        {**_DEFINITION, "last_run": _maybe(ref("Run")), "reads": OBJECT, "history": several(_SIZE)},
+        {**_DEFINITION, "slots_skipped": COUNT, "last_run": _maybe(ref("Run")), "reads": OBJECT, "history": several(_SIZE)},
     ),
     "Members": record(
         {
