@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import select
 
 from sync.audience import Cron, Definition, Every
 from sync.lead import Lead, fence_of
-from sync.scheduler import Scheduler
+from sync.scheduler import Scheduler, _Jobs
 from sync.store import Store
 from sync.store.audiences import Stored, by_key
 from sync.store.schema import changes, runs
-from tests.make import NOW, after, definition, identify, keep, track
+from tests.make import NOW, after, definition, identify, keep, standing_clock, track
 from tests.scheduler.running import Hands, defined, run_instants, scheduler
 
 QUARTER = timedelta(minutes=15)
@@ -185,6 +187,25 @@ def test_a_schedule_that_is_changed_while_the_clock_is_behind_goes_on_as_well(st
             found.append(by_key(connection, "cron").members)
 
     assert found == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("back", "woken"), [(timedelta(hours=1), True), (timedelta(days=1), True), (timedelta(seconds=1), False)])
+def test_jobs_that_would_wait_until_the_clock_has_caught_up_are_woken_but_for_those_that_rest(
+    back: timedelta, woken: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    jobs = _Jobs()
+    apscheduler = BackgroundScheduler(jobstores={"default": jobs}, timezone="UTC")
+    for name, at in (("hourly", after(hours=1)), ("soon", after(seconds=1)), ("rests", None)):
+        apscheduler.add_job(standing_clock(), "interval", hours=1, id=name, next_run_time=at)
+    apscheduler.start(paused=True)
+    assert jobs.get_due_jobs(NOW) == []
+
+    due = jobs.get_due_jobs(NOW - back)
+    apscheduler.shutdown()
+
+    assert [job.id for job in due] == (["hourly", "soon"] if woken else [])
+    assert caplog.text.count("the clock was set back by") == woken
 
 
 def test_runs_of_a_clock_that_was_set_back_keep_the_instants_of_when_they_took_place(store: Store, hands: Hands) -> None:
