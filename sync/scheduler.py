@@ -287,9 +287,7 @@ class Scheduler:
         if until is None or until - now < FAR_OFF:
             return
         if self._ahead.get(audience.key) != until:
-            said = (
-                "%s was computed as of %s, which is later than now: what comes in is told, and nothing changes by time until then"
-            )
+            said = "%s was computed as of %s, later than now: until then what comes in is told, and nothing changes by time"
             log.warning(said, audience.key, iso(until))
         self._ahead[audience.key] = until
 
@@ -300,10 +298,9 @@ class Scheduler:
         said = self._said_skipped.get(due.key)
         if due.skipped and (said is None or not said <= now < said + SAID):
             self._said_skipped[due.key] = now
-            text = (
-                "%d slots of %s passed without a run (%d in all): nobody ran, the clock went forward, or runs take longer than that"
-            )
-            log.warning(text, due.skipped, due.key, due.audience.slots_skipped + due.skipped, extra={"audience": due.key})
+            passed, in_all = f"{due.skipped} slot{'s' * (due.skipped > 1)}", due.audience.slots_skipped + due.skipped
+            text = "%s of %s passed without a run (%d in all): nobody ran, the clock went forward, or runs take too long"
+            log.warning(text, passed, due.key, in_all, extra={"audience": due.key})
 
     def _give_up(self, due: _Due) -> None:
         """Leave a slot whose run was ended since it had had all its time; the next one is tried, and counts what was skipped."""
@@ -449,8 +446,9 @@ class Scheduler:
 
     def _stand_by(self) -> None:
         if self._seek():
-            # Whoever led since has looked at others.
+            # Whoever led since has looked at others, and counted what was skipped.
             self._over.clear()
+            self._uncounted.clear()
             self._wake_at(_STAND_BY, None)
             self._beat()
             # What became due since the one before stopped or died.

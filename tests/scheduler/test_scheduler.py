@@ -185,7 +185,7 @@ def test_that_an_audience_was_computed_as_of_a_time_far_off_is_said_once(
         hands.now = after(hours=hour)
         running.run_due("buyers")
 
-    said = f"buyers was computed as of {iso(after(days=1))}, which is later than now: what comes in is told"
+    said = f"buyers was computed as of {iso(after(days=1))}, later than now: until then what comes in is told"
     assert caplog.text.count(said) == 1
 
 
