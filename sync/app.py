@@ -26,11 +26,16 @@ from sync.send.pace import Paced
 from sync.settings import Settings
 from sync.spool import Spool
 from sync.store import Store
+from sync.store.engine import WAL_BYTES
 
 Clock = Callable[[], datetime]
 
 SPOOL_AFTER: Final = 2.0
 """Seconds that calls wait for the store where there is a spool: less than any SDK waits for an answer."""
+
+LOG_BYTES: Final = WAL_BYTES // 2
+"""Of SQLite's write-ahead log, beyond which calls go to the spool, where there is one, for as long as somebody reads: half of what
+it may take up, since the calls of one transaction and what is written beside them still go there."""
 
 GARBAGE: Final = (10_000, 20, 20)
 """How many objects more than are gone, and then how many younger collections, before Python collects."""
@@ -79,6 +84,7 @@ class App:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
     """Names this process where only one may do a thing."""
     durations: Durations = field(default_factory=Durations)
+    log_bytes: int = LOG_BYTES
 
     def definitions(self) -> tuple[Definition, ...]:
         """Read the definitions file. Raises InvalidDefinitions with every fault, and InputError where it cannot be read."""

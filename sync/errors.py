@@ -10,6 +10,7 @@
     └── Unreachable          the store or Moesif cannot be reached                   exit 5
         ├── SchemaMismatch       the store's schema is not this program's; says `personas-sync db upgrade`
         ├── StoreBusy            locked by somebody else; try again
+        ├── LogFull              a SQLite file's log cannot begin anew while somebody reads; what can wait is to wait
         └── TookTooLong          ended at its deadline; says what to look at
 
 Named by remedy. What Moesif answers to a request is not here: that is a value (`sync.delivery.Outcome`). No message may hold a
@@ -59,6 +60,10 @@ class SchemaMismatch(Unreachable):
 
 class StoreBusy(Unreachable):
     """The store is locked by another process; nothing was done, try again."""
+
+
+class LogFull(Unreachable):
+    """The store's log is long, and cannot begin anew while somebody reads; nothing was done, though it could have been."""
 
 
 class TookTooLong(Unreachable):

@@ -30,7 +30,7 @@ from sync.scheduler import HEARTBEAT, STALE, Scheduler
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.slots import next_slot
-from sync.spool import Spool
+from sync.spool import Lying, Spool
 from sync.stopping import until_told_to_stop
 from sync.store import Store, audiences, served
 from sync.store.figures import Figures, figures
@@ -43,6 +43,8 @@ PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
 END_WITHIN: Final = 9.0
 """Seconds that what is under way has to end once this process is to stop; whoever supervises it often kills it after ten."""
+LONGEST_WAIT: Final = timedelta(minutes=10)
+"""For which calls wait in the spool for somebody who reads."""
 LOOK_AGAIN: Final = 2.0
 """Seconds until it is looked again whether a store that was away at the start can be used."""
 
@@ -172,6 +174,8 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
     metrics = Metrics(lambda: _figures(app), app.clock, None if spool is None else lambda: spool.lying)
 
     def keep(batch: Sequence[Incoming]) -> None:
+        if spool is not None and _can_wait(app, spool.lying):
+            store.require_room(app.log_bytes)
         kept = accept(store, batch, app.mapping, app.clock())
         refused = sum(len(incoming.rejected) for incoming in batch)
         metrics.took_in(accepted=kept.accepted, duplicate=kept.duplicate, rejected=refused, suppressed=kept.suppressed)
@@ -200,6 +204,16 @@ def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | No
         is_scheduled=lambda: beats(app, app.store),
     )
     return create_app(door, [metrics_route(metrics, access), ApiRoute(Api(program), access)])
+
+
+def _can_wait(app: App, lying: Lying) -> bool:
+    """Whether calls can wait in the spool for somebody who reads the store, so that its log does not grow.
+
+    A larger log is better than calls that nothing computed knows of for long, or that are refused since the spool is full.
+    """
+    if lying.since is not None and app.clock() - lying.since > LONGEST_WAIT:
+        return False
+    return lying.bytes < app.settings.spool_megabytes * 1024 * 1024 // 2
 
 
 def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None], stopping: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from sync.call import Incoming
 from sync.errors import Unreachable
 from sync.spool.lying import Lying, lying, set_aside_in
 from sync.spool.record import Damaged, calls_in, first_instant, line_of, read_line
-from sync.spool.segments import Segments, lines_of
+from sync.spool.segments import SEGMENT_BYTES, Segments, lines_of
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ ASKED_AGAIN: Final = 1.0
 HAND_OVER_BYTES: Final = 1024 * 1024
 """So little is put into the store while new calls wait; else, with calls coming all the time, the spool would never be empty."""
 _CALLS: Final = 1_000
-"""Put into the store in one transaction; a single request may exceed it."""
+"""Put into the store in one transaction, and of not much more than a segment's bytes; a single request may exceed either."""
 
 Accept = Callable[[Sequence[Incoming]], None]
 """Makes calls durable in the store, all or nothing; raises Unreachable where it is worth trying again."""
@@ -101,7 +101,7 @@ class Spool:
         try:
             accept(batch)
         except Unreachable as error:
-            log.warning("calls go to the spool %s until the store is back: %s", self._segments.folder, error)
+            log.warning("calls go to the spool %s until the store takes them: %s", self._segments.folder, error)
             return False
         return True
 
@@ -197,15 +197,15 @@ class Spool:
 
 
 def _groups(path: Path, start: int) -> Iterator[tuple[list[bytes], int]]:
-    """Yield the lines of a segment in portions of about as many calls as go into a transaction, each with the offset behind it."""
+    """Yield the lines of a segment in portions of about as much as goes into a transaction, each with the offset behind it."""
     group: list[bytes] = []
     calls = end = 0
     for line, end in lines_of(path, start):
         group.append(line)
         calls += calls_in(line)
-        if calls >= _CALLS:
+        if calls >= _CALLS or end - start >= SEGMENT_BYTES:
             yield group, end
-            group, calls = [], 0
+            group, calls, start = [], 0, end
     if group:
         yield group, end
 

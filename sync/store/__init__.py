@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from sync.errors import SchemaMismatch, StoreBusy, SyncError, TookTooLong, Unreachable
+from sync.errors import LogFull, SchemaMismatch, StoreBusy, SyncError, TookTooLong, Unreachable
 from sync.settings import masked_database_url
-from sync.store import deadline, migrate
+from sync.store import deadline, migrate, wal
 from sync.store.engine import BUSY_SECONDS, open_engine
 from sync.store.turns import Turns
 
@@ -203,6 +203,22 @@ class Store:
 
     def _turn(self) -> AbstractContextManager[None]:
         return self._turns.turn(self.patience) if self.on_sqlite else nullcontext()
+
+    def require_room(self, most: int) -> None:
+        """Raise LogFull where a SQLite file's log takes up more bytes than that, and cannot begin anew since somebody reads.
+
+        For whoever would rather have calls wait elsewhere: what is written all the same makes the log longer. Raises Unreachable.
+        """
+        if not self.on_sqlite or wal.size(self.engine.url.database) <= most:
+            return
+        # In turn, so that another thread which writes just now is not taken for one that is in the way.
+        with _translated(self), self._turn(), self.engine.connect() as connection:
+            connection.execution_options(without_transaction=True)
+            if not wal.begins_anew(connection, most):
+                raise LogFull(
+                    f"the write-ahead log of the store {self.name} has grown beyond {most // 1024} kB, and cannot begin anew while "
+                    "somebody reads"
+                )
 
     def require_current_schema(self) -> None:
         """Raise SchemaMismatch, naming the command that mends it, unless the schema is this program's."""

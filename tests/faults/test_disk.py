@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import select
 
 from sync.errors import Unreachable
 from sync.store import Store
+from sync.store import schema as t
 from sync.store.engine import WAL_BYTES
 from tests.crash import oracle
 from tests.crash.kills import wait_until
@@ -169,3 +172,35 @@ def test_the_log_grows_only_for_as_long_as_somebody_reads_and_is_cut_to_its_limi
     assert grown > WAL_BYTES
     assert written_back <= WAL_BYTES
     assert take_in(300, 20) <= WAL_BYTES, "it goes on growing"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_log_stays_within_its_limit_where_calls_come_while_somebody_reads_and_none_is_lost(
+    folder: Folder, place: File, store: Store, killed: bool
+) -> None:
+    log, largest, sent = place.path.with_name(place.path.name + "-wal"), 0, []
+    service = folder.serve("--only", "web")
+    with store.reading() as connection, requests.Session() as session:
+        connection.exec_driver_sql("SELECT count(*) FROM calls").all()
+        # One and a half times what the log may take up, before indexes.
+        for number in range(200):
+            if killed and number == 150:
+                service.kill()
+                service = folder.serve("--only", "web")
+            calls = [large(f"{number}-{one}") for one in range(16)]
+            answer = session.post(f"{service.url}/v1/batch", json={"batch": calls}, auth=("any", ""), timeout=20)
+            assert answer.status_code == 200
+            sent += [call["messageId"] for call in calls]
+            largest = max(largest, log.stat().st_size)
+        assert metric(service.url, "personas_sync_spooled_calls") > 0
+    drained(folder)
+
+    assert WAL_BYTES // 2 < max(largest, log.stat().st_size) <= WAL_BYTES
+    with store.reading() as connection:
+        assert list(connection.scalars(select(t.calls.c.message_id).order_by(t.calls.c.id))) == sent
+    assert service.stop() == 0
+
+
+def large(id: str) -> dict[str, Any]:
+    """A call that is nearly as long as one may be."""
+    return {"type": "track", "messageId": id, "userId": "ann", "event": "Order Completed", "properties": {"x": "x" * 30_000}}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import pytest
 import requests
 
-from sync.app import App, opened
+from sync.app import LOG_BYTES, App, opened
 from sync.serve import http_app
 from sync.settings import read
 from sync.store import Store
@@ -54,9 +54,9 @@ class Operated:
 Operate = Callable[..., Operated]
 
 
-def started(stack: ExitStack, **settings: str) -> Operated:
+def started(stack: ExitStack, log_bytes: int = LOG_BYTES, **settings: str) -> Operated:
     clock = StandingClock(NOW)
-    app = stack.enter_context(opened(read({"SYNC_API_TOKEN": TOKEN} | settings), clock))
+    app = replace(stack.enter_context(opened(read({"SYNC_API_TOKEN": TOKEN} | settings), clock)), log_bytes=log_bytes)
     place = Operated(app, clock)
     store, spool = stack.enter_context(app.spooled())
     server = Server(http_app(app, lambda: place.wakes.append(None), store, spool), host="127.0.0.1", port=0)
