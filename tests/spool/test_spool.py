@@ -130,6 +130,19 @@ def test_more_than_one_file_full_is_drained_in_order(spool: Open, shelf: Shelf, 
     assert shelf.ids == [str(number) for number in range(10)]
 
 
+def test_what_was_written_at_one_time_is_put_into_the_store_a_few_megabytes_at_a_time(spool: Open, shelf: Shelf) -> None:
+    opened = spool(64 * 1024 * 1024)
+    take = opened.before(shelf.accept)
+    shelf.go_away()
+    take([incoming(f"{number}", properties={"text": "x" * 1024 * 1024}) for number in range(12)])
+    transactions: list[int] = []
+    shelf.fails = lambda batch: transactions.append(len(batch))
+
+    until(lambda: not opened.lying.bytes, "it was not drained")
+    assert shelf.ids == [str(number) for number in range(12)]
+    assert max(transactions) <= 5
+
+
 def test_the_next_process_drains_what_the_former_left(spool: Open, shelf: Shelf) -> None:
     former = spool()
     take = former.before(away)

@@ -77,6 +77,19 @@ def test_a_log_that_has_begun_anew_has_room_however_large_its_file_is(sqlite_sto
         assert log_of(sqlite_store).stat().st_size > MOST
 
 
+def test_the_log_is_found_beside_the_file_itself_whatever_leads_there(sqlite_store: Store, tmp_path: Path) -> None:
+    link = tmp_path / "folder" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(str(sqlite_store.engine.url.database))
+    write(sqlite_store, 5)
+    with reading(sqlite_store):
+        for url in (f"sqlite:///{link}", f"sqlite:///file:{link}?uri=true"):
+            linked = Store.at(url)
+            with pytest.raises(LogFull):
+                linked.require_room(MOST)
+            linked.close()
+
+
 def test_whoever_writes_at_that_moment_is_not_in_the_way(sqlite_store: Store) -> None:
     write(sqlite_store, 5)
     writing, go_on = threading.Event(), threading.Event()
