@@ -43,8 +43,8 @@ PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
 END_WITHIN: Final = 9.0
 """Seconds that what is under way has to end once this process is to stop; whoever supervises it often kills it after ten."""
-LONGEST_WAIT: Final = timedelta(minutes=10)
-"""For which calls wait in the spool for somebody who reads."""
+LONGEST_WAIT: Final = timedelta(minutes=15)
+"""For which calls wait in the spool for somebody who reads: longer than an operator lets pass without an alarm."""
 LOOK_AGAIN: Final = 2.0
 """Seconds until it is looked again whether a store that was away at the start can be used."""
 
