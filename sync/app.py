@@ -85,6 +85,7 @@ class App:
     """Names this process where only one may do a thing."""
     durations: Durations = field(default_factory=Durations)
     log_bytes: int = LOG_BYTES
+    """Of SQLite's write-ahead log, beyond which calls wait in the spool while somebody reads."""
 
     def definitions(self) -> tuple[Definition, ...]:
         """Read the definitions file. Raises InvalidDefinitions with every fault, and InputError where it cannot be read."""
