@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from sync.errors import LogFull, SchemaMismatch, StoreBusy, SyncError, TookTooLong, Unreachable
 from sync.settings import masked_database_url
-from sync.store import deadline, migrate, wal
+from sync.store import deadline, migrate, races, wal
 from sync.store.engine import BUSY_SECONDS, open_engine
 from sync.store.turns import Turns
 
@@ -195,6 +195,8 @@ class Store:
         for attempt in range(1, TRIES + 1):
             try:
                 with self.writing() as connection:
+                    if attempt > 1:
+                        races.alone(connection)
                     return work(connection)
             except (IntegrityError, StoreBusy) as error:
                 if attempt == TRIES or not _was_race(error):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, literal, select, tuple_
 
 from sync.call import Call, CallType, RejectedCall
 from sync.delivery import Lane, State
-from sync.store import arrivals, bulk, dates, listed, suppressions
+from sync.store import arrivals, bulk, dates, listed, races, suppressions
 from sync.store.bulk import Question
 from sync.store.dialect import upsert
 from sync.store.prepared import Prepared
@@ -53,8 +53,9 @@ def keep(connection: Connection, batch: Sequence[tuple[str, Call]], owed: Owed, 
         first.setdefault(both[1].message_id, both)
     # In this order: whoever is being forgotten at this moment is either found here, or was loaded as a profile that is gone when a
     # call is to refer to it, and the batch is given again.
-    stored, users, owners, salt = bulk.answers(
+    *_, stored, users, owners, salt = bulk.answers(
         connection,
+        *races.beside_others(connection),
         Question(_STORED, {"message_ids": listed.values(first)}),
         *People.wanted([call for _, call in first.values()]),
         Question(suppressions.SALT_IN_USE, {}),

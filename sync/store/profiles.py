@@ -167,7 +167,8 @@ class People:
         made = list(zip(ids[: len(self._new)], self._new, strict=True))
         since = to_micros(now)
         rows = [(id, one.user_id, to_text(one.traits), to_text(one.traits_at), since, arrival, arrival) for id, one in made]
-        bulk.insert(connection, profiles, _COLUMNS, rows)
+        # In one order, so that two who bring the same people do not wait for each other.
+        bulk.insert(connection, profiles, _COLUMNS, sorted(rows, key=lambda row: row[1] or ""))
         for id, profile in made:
             profile.id, profile.changed = id, False
         return [row for id, profile in made for row in dates.of_traits(id, profile.traits)]
@@ -187,12 +188,13 @@ _OWNERS: Final = Prepared(
     .select_from(identifiers.join(profiles, profiles.c.id == identifiers.c.profile_id))
     .where(identifiers.c.type == ANONYMOUS_ID, listed.one_of(identifiers.c.value, "ids"))
 )
-# In the order of ids: two writers that lock the same people in different orders would wait for each other for ever.
+# In the order of ids: two writers that lock the same people in different orders would wait for each other for ever. Not their keys,
+# or each would wait for whoever has a call of theirs on the way, and those are in no order.
 _TRAITS: Final = Prepared(
     select(profiles.c.id, cast(profiles.c.traits, Text), cast(profiles.c.traits_at, Text))
     .where(listed.one_of(profiles.c.id, "ids"))
     .order_by(profiles.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _COLUMNS: Final = ("id", "user_id", "traits", "traits_at", "created_at", "arrival", "traits_arrival")
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection, event, func, select, text
 
+from sync.call import Call
 from sync.errors import Unreachable
 from sync.send import LEASE
 from sync.spool import look
-from sync.store import Store, ledger
+from sync.store import Store, calls, ledger
 from sync.store import schema as t
 from tests.crash import oracle
 from tests.crash.life import Folder
 from tests.faults.kills import restart_often
 from tests.faults.places import Server, emptied
 from tests.faults.test_store_away import drained, post
-from tests.make import NOW, audience, identify, keep, track
+from tests.make import NOW, audience, identify, keep, people, track
 
 
 @pytest.fixture
@@ -138,6 +140,35 @@ def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(stor
             done.result()
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.calls)) == 2000
+
+
+def test_writers_who_bring_new_people_and_talk_of_each_others_are_all_served(store: Store) -> None:
+    """Whoever loses to one that brings a few of the same does not lose to the next one, and so on, until it gives up (row 40)."""
+    dice, batches = random.Random(1), deque[list[Call]]()
+    for number in range(40):
+        people = [f"user-{dice.randrange(50 * (number + 1))}" for _ in range(500)]
+        batches.append([dice.choice([track, identify])(one, message_id=f"{number}-{place}") for place, one in enumerate(people)])
+
+    def write() -> None:
+        while batches:
+            keep(store, *batches.popleft())
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write) for _ in range(4)]:
+            done.result()
+    with store.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.calls)) == 20_000
+
+
+def test_a_call_does_not_wait_for_whoever_learns_something_about_its_user(store: Store) -> None:
+    """Or two who do both about each other's would wait for ever, and be called a deadlock after a second."""
+    people(store, "ann")
+    with store.writing() as learning:
+        calls.keep(learning, [("web", identify("ann", {"plan": "pro"}))], lambda call: (), NOW)
+        with ThreadPoolExecutor(1) as pool:
+            kept = pool.submit(keep, store, track("ann")).result(10)
+
+    assert kept.accepted == 1
 
 
 def test_a_process_that_falls_silent_within_a_transaction_loses_its_locks_before_any_lease_ends(store: Store) -> None:
