@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -144,6 +144,9 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
                     # A scheduler has just read it; if it has changed since, nothing is recorded.
                     is_read = wanted.slot is not None and attempt == 1
                     stored = audience if is_read else audiences.by_key(connection, audience.key)
+                    if stored.slot_at != audience.slot_at:
+                        # Whoever took that one has counted what was skipped.
+                        wanted = replace(wanted, skipped=0)
                     seen = look(connection, stored, wanted, started)
                 with session.writing() as connection:
                     if fence is not None:
@@ -294,7 +297,9 @@ def _basis_of(audience: Stored, known: Sequence[Stored]) -> Basis | None:
 def _known(connection: Connection, query: tree.Query) -> tuple[Stored, ...]:
     """Return the definitions that a query refers to, in the order of their keys."""
     read = reads(query).traits
-    return tuple(one for one in audiences.standing(connection) if one.key in read) if read else ()
+    # PostgreSQL may sort them by the rules of a language, in which `_` is before digits.
+    known = sorted(audiences.standing(connection), key=lambda one: one.key) if read else ()
+    return tuple(one for one in known if one.key in read)
 
 
 def _computation(audience: Stored, known: Sequence[Stored]) -> Computation:

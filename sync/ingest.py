@@ -44,10 +44,11 @@ def accept(store: Store, batch: Sequence[Incoming], mapping: Mapping, now: datet
         return forwarded(call, mapping) if forward else ()
 
     def kept(connection: Connection) -> Kept:
+        done = keep(connection, calls, owed, now)
         reject(connection, refused)
-        return keep(connection, calls, owed, now)
+        return done
 
-    return store.write(kept)
+    return store.write(kept, alone_then=True)
 
 
 def replay(store: Store, span: Span, mapping: Mapping, now: Callable[[], datetime]) -> Iterator[int]:

@@ -186,16 +186,16 @@ class Store:
         with deadline.ended_after(connection, self.longest if self.on_sqlite else None):
             yield
 
-    def write(self, work: Callable[[Connection], Result]) -> Result:
+    def write(self, work: Callable[[Connection], Result], *, alone_then: bool = False) -> Result:
         """Do the work in a transaction that writes, again where another writer was faster, and return what it returned.
 
         PostgreSQL only: SQLite has one writer at a time. The work must therefore have no effect outside of its transaction.
-        Raises Unreachable and StoreBusy.
+        With `alone_then` it is done while nobody else takes calls in, once it has lost. Raises Unreachable and StoreBusy.
         """
         for attempt in range(1, TRIES + 1):
             try:
                 with self.writing() as connection:
-                    if attempt > 1:
+                    if alone_then and attempt > 1:
                         races.alone(connection)
                     return work(connection)
             except (IntegrityError, StoreBusy) as error:

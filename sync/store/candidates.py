@@ -49,7 +49,7 @@ class Candidates:
     def between(self, then: Basis, last: datetime, at: datetime) -> dict[str, int]:
         """Return where the stretches begin and end: `then` and `last` are what the last run had seen and its instant."""
         ends = {"since": then.mark.number}
-        for number, one in enumerate(then.references):
+        for number, one in enumerate(sorted(then.references, key=lambda one: one.key)):
             ends[f"run_{number}"] = one.run_id
         for number, edge in enumerate(self.edges):
             ends[f"after_{number}"], ends[f"until_{number}"] = (_earlier(instant, edge.offset) for instant in (last, at))
