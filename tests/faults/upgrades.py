@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import Self
 
 from sqlalchemy import func, select, text
@@ -124,6 +125,8 @@ class OtherRelease:
     store: Store
     taken: int = 0
     slowest: float = 0.0
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Which of several that write to one store, one after another."""
 
     def __enter__(self) -> Self:
         self._stop = threading.Event()
@@ -140,7 +143,7 @@ class OtherRelease:
             began = time.monotonic()
             with self.store.writing() as connection:
                 profile = connection.execute(text("SELECT max(id) FROM profiles")).scalar_one()
-                call = connection.execute(text(CALL), {"id": f"other-{self.taken}", "profile": profile}).scalar_one()
+                call = connection.execute(text(CALL), {"id": f"{self.name}-{self.taken}", "profile": profile}).scalar_one()
                 connection.execute(text(DELIVERY), {"call": call})
             self.slowest = max(self.slowest, time.monotonic() - began)
             self.taken += 1
