@@ -1,4 +1,4 @@
-"""When each audience is synced. Uses APScheduler, which nobody else knows but `sync.slots`, as a clock with a thread pool.
+"""When each audience is synced. Uses APScheduler as a clock with a thread pool; only `sync.slots` and `sync.jobs` know it besides.
 
 Its jobs live in memory and are rebuilt from our definitions. What has been done lives in our own table: every schedule has slots
 (`sync.slots`), a run takes the latest that is due, and a slot is taken once, by whichever process is first. So a restart neither
@@ -25,9 +25,7 @@ from functools import wraps
 from typing import Any, Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
-from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from sync.app import system_clock
@@ -36,6 +34,7 @@ from sync.compute import REMEMBERED, Clock, Fence, compute, compute_slot, note_e
 from sync.errors import InputError, SyncError, TookTooLong
 from sync.gate import Gate
 from sync.instant import iso
+from sync.jobs import Jobs
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
 from sync.slots import latest_slot, slots_between, trigger_of
@@ -144,7 +143,7 @@ class Scheduler:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
         self._is_at_work = False
-        stores = {"default": _Jobs()}
+        stores = {"default": Jobs(LOOK)}
         self._apscheduler = BackgroundScheduler(jobstores=stores, executors=self._executors, job_defaults=defaults, timezone=UTC)
 
     def start(self) -> None:
@@ -495,23 +494,3 @@ class Scheduler:
 def _about(run: Run) -> dict[str, object]:
     """Return the fields of a line about a run."""
     return {"run": run.id, "audience": run.audience, "outcome": run.outcome.value}
-
-
-class _Jobs(MemoryJobStore):  # type: ignore[misc] # APScheduler carries no types.
-    """Holds the jobs. If the clock is set back, all would wait until it has caught up, the heart's as well: each is woken then."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: datetime | None = None
-
-    def get_due_jobs(self, now: datetime) -> list[Job]:
-        # Asked at least once in a second, by a clock that does not go back (`LOOK`).
-        seen, self._seen = self._seen, now
-        if seen is not None and now < seen - LOOK:
-            back = (seen - now).total_seconds()
-            log.warning("the clock was set back by %d seconds: everything is looked at now, and schedules go on by it", back)
-            for job in self.get_all_jobs():
-                if job.next_run_time is not None:
-                    job.modify(next_run_time=now)
-        found: list[Job] = super().get_due_jobs(now)
-        return found

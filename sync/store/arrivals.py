@@ -56,13 +56,11 @@ def number_in(connection: Connection, answer: Sequence[Any]) -> int:
     return int(found)
 
 
-def mark(connection: Connection) -> Mark:
-    """Return the mark of this moment; what is read after it in the same transaction has seen all that lies before it."""
-    return mark_in(connection, mark_wanted(connection).rows(connection))
-
-
 def mark_wanted(connection: Connection) -> Question:
-    """Return what to ask for the mark, before anything that is to have seen what lies before it; the answer goes to `mark_in`."""
+    """Return what to ask for the mark of this moment; the answer goes to `mark_in`.
+
+    What is read after it in the same transaction has seen all that lies before it.
+    """
     return Question(_LAST if connection.dialect.name == _SQLITE else _OLDEST, {})
 
 

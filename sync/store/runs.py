@@ -63,21 +63,9 @@ _FINISHED: Final = Prepared(
 )
 
 
-def open_run(
-    connection: Connection,
-    audience_id: int,
-    at: datetime,
-    now: datetime,
-    *,
-    members: int,
-    entered: int = 0,
-    exited: int = 0,
-    changed: int = 0,
-    owed: int = 0,
-) -> int:
-    """Begin a run that has found so much, and return its id."""
-    opened = opening(audience_id, at, now, members=members, entered=entered, exited=exited, changed=changed, owed=owed)
-    return opened_in(opened.rows(connection))
+def open_run(connection: Connection, audience_id: int, at: datetime, now: datetime, **found: int) -> int:
+    """Begin a run that has found so much, as `opening` has it, and return its id."""
+    return opened_in(opening(audience_id, at, now, **found).rows(connection))
 
 
 def opening(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +14,10 @@ from typing import Final
 
 import pytest
 
-from tests.crash.kills import wait_until
 from tests.crash.life import Folder
+from tests.faults.commands import serving
 
 needs_compiler: Final = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: apt-get install gcc")
-
-ROOT: Final = Path(__file__).parents[2]
 
 SHIFTED: Final = """\
 #define _GNU_SOURCE
@@ -73,18 +69,7 @@ def served(folder: Folder) -> Iterator[Served]:
     source.write_text(SHIFTED, encoding="ascii")
     clock.write_bytes(bytes(8))
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    environ = os.environ | {"PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library), "CLOCK_FILE": str(clock)} | folder.environ
-    with (folder.path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sync", "serve"], cwd=folder.path, env=environ, stderr=log, start_new_session=True
-        )
-    try:
-        wait_until(lambda: " listens on " in folder.log() or process.poll() is not None, "it does not start")
-        yield Served(process, folder.log().partition(" listens on ")[2].partition("\n")[0], clock)
+    command = [sys.executable, "-m", "sync", "serve"]
+    with serving(folder, command, {"LD_PRELOAD": str(library), "CLOCK_FILE": str(clock)}) as (process, url):
+        yield Served(process, url, clock)
         assert process.poll() is None, folder.log()[-2000:]
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -11,8 +11,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import select
 
 from sync.audience import Cron, Definition, Every
+from sync.jobs import Jobs
 from sync.lead import Lead, fence_of
-from sync.scheduler import Scheduler, _Jobs
+from sync.scheduler import LOOK, Scheduler
 from sync.store import Store
 from sync.store.audiences import Stored, by_key
 from sync.store.schema import changes, runs
@@ -201,7 +202,7 @@ def test_jobs_that_would_wait_until_the_clock_has_caught_up_are_woken_but_for_th
     back: timedelta, woken: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    jobs = _Jobs()
+    jobs = Jobs(LOOK)
     apscheduler = BackgroundScheduler(jobstores={"default": jobs}, timezone="UTC")
     for name, at in (("hourly", after(hours=1)), ("soon", after(seconds=1)), ("rests", None)):
         apscheduler.add_job(standing_clock(), "interval", hours=1, id=name, next_run_time=at)

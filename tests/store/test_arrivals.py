@@ -13,7 +13,7 @@ from tests.make import after, alias, identify, keep, track
 
 def mark(store: Store) -> Mark:
     with store.reading() as connection:
-        return arrivals.mark(connection)
+        return arrivals.mark_in(connection, arrivals.mark_wanted(connection).rows(connection))
 
 
 def arrived_since(store: Store, since: Mark) -> set[str]:
