@@ -168,10 +168,14 @@ def _require_room(app: App) -> None:
     require_room([one.definition for one in standing], Retention.of(app.settings))
 
 
-def http_app(app: App, wake: Callable[[], None], store: Store, spool: Spool | None) -> Starlette:
+def metrics_of(app: App, spool: Spool | None) -> Metrics:
+    """Return what this process tells Prometheus, of its spool too if it has one."""
+    return Metrics(lambda: _figures(app), app.clock, None if spool is None else lambda: spool.lying)
+
+
+def http_app(app: App, metrics: Metrics, wake: Callable[[], None], store: Store, spool: Spool | None) -> Starlette:
     """Make the HTTP application; `wake` is called whenever something may be owed. Calls go to `store`, through a spool if any."""
     settings = app.settings
-    metrics = Metrics(lambda: _figures(app), app.clock, None if spool is None else lambda: spool.lying)
 
     def keep(batch: Sequence[Incoming]) -> None:
         if spool is not None and _can_wait(app, spool.lying):
@@ -219,7 +223,9 @@ def _can_wait(app: App, lying: Lying) -> bool:
 def _serve_http(app: App, wake: threading.Event, ready: Callable[[str], None], stopping: Callable[[], None]) -> None:
     settings = app.settings
     with app.spooled() as (store, spool):
-        server = Server(http_app(app, wake.set, store, spool), host=settings.host, port=settings.port)
+        metrics = metrics_of(app, spool)
+        served = http_app(app, metrics, wake.set, store, spool)
+        server = Server(served, host=settings.host, port=settings.port, answered=metrics.answered)
         server.run(lambda port: ready(f"personas-sync listens on http://{settings.host}:{port}"), stopping)
 
 

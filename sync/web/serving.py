@@ -38,19 +38,21 @@ class Server:
         header_seconds: float = 15.0,
         connections: int = _CONNECTIONS,
         trusted_proxies: str | None = None,
+        answered: Callable[[int], None] = lambda status: None,
     ) -> None:
         """Port 0 takes a free one.
 
         `stop_seconds` is how long requests underway may go on once the server is stopped; `header_seconds` how long a request's
         head may take to arrive. Of more than so many `connections` the one is closed that has been idle longest; where none is
-        idle, whoever comes is told to come again. `trusted_proxies` (addresses, comma-separated) may say by X-Forwarded-For
-        where a call came from; nobody may by default.
+        idle, whoever comes is told to come again, and `answered` is told the status of that, which the application never sees.
+        `trusted_proxies` (addresses, comma-separated) may say by X-Forwarded-For where a call came from; nobody may by default.
         """
         self._host, self._port = host, port
+        protocol = {"header_seconds": header_seconds, "most": connections, "full": _Full(answered)}
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (ImpatientProtocol,), {"header_seconds": header_seconds, "most": connections}),
+                http=type("Protocol", (ImpatientProtocol,), protocol),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -142,6 +144,8 @@ class ImpatientProtocol(H11Protocol):
 
     header_seconds = 15.0
     most = _CONNECTIONS
+    full: ASGIApp
+    """Answers in place of the application where there is no room."""
     _deadline: asyncio.TimerHandle | None = None
     _heard = 0.0
 
@@ -168,7 +172,7 @@ class ImpatientProtocol(H11Protocol):
         if idle:
             min(idle, key=lambda one: one._heard).transport.close()
         else:
-            self.app = _come_again
+            self.app = self.full
 
     @property
     def is_idle(self) -> bool:
@@ -191,8 +195,15 @@ class ImpatientProtocol(H11Protocol):
             self.transport.close()
 
 
-async def _come_again(scope: Scope, receive: Receive, send: Send) -> None:
-    await _FULL.plus(cors(dict(scope["headers"])))(scope, receive, send)
+class _Full:
+    """Tells whoever comes over one connection too many to come again, and that this was answered."""
+
+    def __init__(self, answered: Callable[[int], None]) -> None:
+        self._answered = answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._answered(_FULL.status)
+        await _FULL.plus(cors(dict(scope["headers"])))(scope, receive, send)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from sync.app import LOG_BYTES, App, opened
-from sync.serve import http_app
+from sync.serve import http_app, metrics_of
 from sync.settings import read
 from sync.store import Store
 from sync.web import Server
@@ -54,12 +54,14 @@ class Operated:
 Operate = Callable[..., Operated]
 
 
-def started(stack: ExitStack, log_bytes: int = LOG_BYTES, **settings: str) -> Operated:
+def started(stack: ExitStack, log_bytes: int = LOG_BYTES, connections: int = 100, **settings: str) -> Operated:
     clock = StandingClock(NOW)
     app = replace(stack.enter_context(opened(read({"SYNC_API_TOKEN": TOKEN} | settings), clock)), log_bytes=log_bytes)
     place = Operated(app, clock)
     store, spool = stack.enter_context(app.spooled())
-    server = Server(http_app(app, lambda: place.wakes.append(None), store, spool), host="127.0.0.1", port=0)
+    metrics = metrics_of(app, spool)
+    served = http_app(app, metrics, lambda: place.wakes.append(None), store, spool)
+    server = Server(served, host="127.0.0.1", port=0, connections=connections, answered=metrics.answered)
     place.port = stack.enter_context(server).port
     return place
 

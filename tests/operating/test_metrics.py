@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from sync.store import Store, audiences, figures, leases, next_deliveries, queue
 from sync.store.schema import runs
 from sync.store.wanted import Wanted
 from tests.make import NOW, after, audience, identify, keep, people, record, track
+from tests.scheduler.running import wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -52,6 +55,24 @@ def test_answers_to_senders_are_counted_by_status_and_sources_that_had_to_wait_b
 
     assert [value(found, "answers_total", status=one) for one in ("200", "401", "429")] == [2, 2, 1]
     assert [value(found, "limited_total", source=one) for one in ("web", "app")] == [1, None]
+
+
+def test_whoever_is_turned_away_since_too_many_connections_are_open_is_counted(operate: Any, database_url: str) -> None:
+    place = operate(SYNC_DATABASE_URL=database_url, connections=2)
+    answers: list[int] = []
+
+    def answered(status: int) -> bool:
+        answers.append(place.get("/metrics").status_code)
+        return answers[-1] == status
+
+    with ExitStack() as stack:
+        for _ in range(2):
+            sitting = stack.enter_context(socket.create_connection(("127.0.0.1", place.port)))
+            sitting.sendall(b"POST /v1/track HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n{")
+        wait_until(lambda: answered(429))
+    wait_until(lambda: answered(200))
+
+    assert value(scraped(place), "answers_total", status="429") == answers.count(429)
 
 
 def test_what_is_owed_is_shown_with_its_age_by_lane_and_state(operated: Any) -> None:
