@@ -107,9 +107,10 @@ def oldest_memberships(connection: Connection) -> datetime | None:
 
 def last_runs(connection: Connection) -> tuple[LastRun, ...]:
     """Return how each audience and computed trait stands that is not retired."""
-    # Runs that failed are over once it has been computed after all: one that finds nothing new leaves no row of its own.
+    # Runs that failed are over once it has been computed after all: one that finds nothing new leaves no row of its own. One that
+    # was as of the very instant of the last run is not over: while a clock is behind all runs are as of that one.
     computed = audiences.c.computed_at
-    latest = _latest(or_(runs.c.outcome != Outcome.FAILED.value, computed.is_(None), runs.c.at > computed))
+    latest = _latest(or_(runs.c.outcome != Outcome.FAILED.value, computed.is_(None), runs.c.at >= computed))
     done = _latest(runs.c.outcome == Outcome.DONE.value)
     # The same table twice: the last run, and the last that ended well.
     last, good = runs.alias("last"), runs.alias("good")

@@ -13,12 +13,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, insert, select
 
+from sync.compute import compute, compute_slot, note_ended
 from sync.delivery import Lane, State
+from sync.errors import TookTooLong
 from sync.scheduler import HEARTBEAT
 from sync.store import Store, audiences, figures, leases, next_deliveries, queue, tallies
 from sync.store.schema import runs
 from sync.store.wanted import Wanted
-from tests.make import NOW, after, audience, identify, keep, people, record, track
+from tests.make import NOW, after, again, audience, identify, keep, people, record, standing_clock, track
 from tests.scheduler.running import wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -122,6 +124,31 @@ def test_each_audience_shows_its_size_its_last_run_and_its_last_success(operated
     assert value(found, "success_timestamp_seconds", key="empty") == NOW.timestamp()
     assert value(found, "success_timestamp_seconds", key="owing") is None
     assert value(found, "run_duration_seconds", key="empty") == 0
+
+
+def test_a_run_that_fails_while_the_clock_is_behind_is_the_last_one_until_another_is_recorded(operated: Any) -> None:
+    store, buyers = operated.store, audience(operated.store, query="trait('in') = true")
+    compute(store, buyers, None, standing_clock(after(hours=1)))
+    note_ended(store, again(store, buyers), None, NOW, standing_clock(), None, TookTooLong())
+    failed = scraped(operated)
+
+    keep(store, identify("ann", {"in": True}))
+    compute(store, again(store, buyers), None, standing_clock(after(minutes=1)))
+    computed = scraped(operated)
+
+    outcomes = [value(failed, "run_outcome", key="buyers", outcome=one) for one in ("failed", "done")]
+    assert outcomes == [1, None]
+    assert value(computed, "run_outcome", key="buyers", outcome="delivering") == 1
+
+
+def test_a_run_that_failed_is_over_once_a_later_one_has_found_nothing_new(operated: Any) -> None:
+    store, buyers = operated.store, audience(operated.store, query="trait('in') = true")
+    compute(store, buyers, None, standing_clock())
+    note_ended(store, again(store, buyers), None, after(minutes=1), standing_clock(after(minutes=1)), None, TookTooLong())
+
+    assert compute_slot(store, again(store, buyers), after(minutes=2), after(minutes=2), standing_clock(after(minutes=2))) is None
+
+    assert value(scraped(operated), "run_outcome", key="buyers", outcome="done") == 1
 
 
 def test_slots_that_were_skipped_are_counted_by_audience(operated: Any) -> None:
