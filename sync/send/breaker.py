@@ -46,9 +46,7 @@ class Breaker:
     def wait(self, connection: Connection) -> timedelta:
         """Return how long the lane is still paused."""
         pause = leases.pauses(connection).get(self._lane)
-        left = pause.until - self._clock() if pause else timedelta()
-        # One that ends farther off was begun by a clock that was wrong.
-        return max(left, timedelta()) if left < leases.LONGEST_PAUSE else timedelta()
+        return pause.left(self._clock()) if pause else timedelta()
 
     def pause(self, connection: Connection) -> Pause | None:
         """Return the pause after which the lane has not been tried yet, or None where it may just send."""
@@ -65,7 +63,7 @@ class Breaker:
         known, now = leases.pauses(connection), self._clock()
         last = known.get(self._lane)
         # An answer that comes during a pause is to a request from before it, and says nothing new.
-        late = last is not None and last.until > now and not self.is_probing
+        late = last is not None and bool(last.left(now)) and not self.is_probing
         if failed:
             # Of several that came back together the one counts that asks for most; of alike ones the first, of which others follow.
             worst = max(failed, key=_wait_asked_for)
@@ -81,17 +79,17 @@ class Breaker:
     def _pause(self, connection: Connection, worst: Failure, known: dict[Lane, Pause], failures: int, *, late: bool) -> None:
         refused = isinstance(worst, KeyRefused)
         asked = worst.after if isinstance(worst, Later) else None
-        until = self._clock() + (
-            KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked, self._draw)
-        )
+        now = self._clock()
+        until = now + (KEY_PAUSE if isinstance(worst, KeyRefused | AllRefused) else wait_after(failures, asked, self._draw))
         extra = {"lane": self._lane.value}
         log.warning("lane %s paused until %s: %s", self._lane, iso(until, "seconds"), worst.reason, extra=extra)
         # In the order in which whoever else holds several takes them.
         for lane in sorted(Lane) if refused else (self._lane,):
             before = known.get(lane)
             # What the destination asked for before holds, if it is longer; while it is probed, that is not what it asked for.
-            if before is None or before.until < until or (lane is self._lane and not late):
-                leases.pause(connection, Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused))
+            if before is None or now + before.left(now) < until or (lane is self._lane and not late):
+                paused = Pause(lane=lane, until=until, reason=worst.reason, failures=failures, key_refused=refused, since=now)
+                leases.pause(connection, paused)
 
 
 def _wait_asked_for(failure: Failure) -> timedelta:

@@ -45,6 +45,9 @@ LONGEST: Final = timedelta(hours=1)
 LONGEST_PAUSE: Final = timedelta(days=2)
 """Nor does a pause: nobody is let to ask for more than a day."""
 
+APART: Final = timedelta(seconds=5)
+"""By so much the clocks of hosts may differ: a pause that begins later was begun by a clock that has been set back since."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
@@ -67,6 +70,13 @@ class Pause:
     reason: str
     failures: int
     key_refused: bool
+    since: datetime | None = None
+    """None where an older release paused it."""
+
+    def left(self, now: datetime) -> timedelta:
+        """Return how long it lasts yet: not at all where a clock began it that was ahead, by whose time it would."""
+        ahead = self.until - now > LONGEST_PAUSE or (self.since is not None and self.since > now + APART)
+        return timedelta() if ahead else max(self.until - now, timedelta())
 
 
 def take(connection: Connection, name: str, owner: str, now: datetime, duration: timedelta) -> Lease | None:
@@ -167,6 +177,7 @@ def pause(connection: Connection, pause: Pause) -> None:
     """Let nobody send on a lane before an instant."""
     row = {
         "paused_until": pause.until,
+        "paused_at": pause.since,
         "reason": pause.reason,
         "failures": pause.failures,
         "key_refused": pause.key_refused,
@@ -187,13 +198,15 @@ def begin_probe(connection: Connection, pause: Pause, now: datetime, until: date
 
     Where the key was refused, one request tries it for all lanes.
     """
-    over = or_(lanes.c.paused_until <= now, lanes.c.paused_until > now + LONGEST_PAUSE)
+    ahead = or_(lanes.c.paused_until > now + LONGEST_PAUSE, lanes.c.paused_at > now + APART)
+    over = or_(lanes.c.paused_until <= now, ahead)
     _lock(connection, lanes.c.lane, _opened_with(pause))
-    probed = update(lanes).where(lanes.c.lane == pause.lane.value, over).values(paused_until=until)
+    begun = {"paused_until": until, "paused_at": now}
+    probed = update(lanes).where(lanes.c.lane == pause.lane.value, over).values(begun)
     if connection.execute(probed).rowcount == 0:
         return False
     if pause.key_refused:
-        connection.execute(update(lanes).where(lanes.c.key_refused, over).values(paused_until=until))
+        connection.execute(update(lanes).where(lanes.c.key_refused, over).values(begun))
     return True
 
 
@@ -209,6 +222,7 @@ def pauses(connection: Connection) -> dict[Lane, Pause]:
         Lane(row.lane): Pause(
             lane=Lane(row.lane),
             until=from_micros(row.paused_until),
+            since=None if row.paused_at is None else from_micros(row.paused_at),
             reason=row.reason,
             failures=row.failures,
             key_refused=bool(row.key_refused),

@@ -360,6 +360,8 @@ lanes: Final = Table(
     Column("lane", Text, primary_key=True),
     # Nobody sends before this instant; an open lane has no row.
     Column("paused_until", Instant, nullable=False),
+    # By the clock of whoever paused it; none where an older release did.
+    Column("paused_at", Instant),
     Column("reason", Text, nullable=False),
     # The key was refused: whoever starts to send may try again at once, since it may have been mended.
     Column("key_refused", Boolean(name="key_refused"), nullable=False),

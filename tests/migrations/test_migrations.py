@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, Table, event, inspect, select, text
 
 from sync.errors import SchemaMismatch
-from sync.store import Store, migrate
+from sync.store import Store, leases, migrate
 from sync.store.schema import belongs_to, changes, dates, memberships, metadata, profiles
+from sync.store.types import from_micros
 
 
 @pytest.fixture
@@ -273,6 +275,23 @@ def test_the_release_before_adds_audiences_to_the_newer_tables_and_none_has_skip
 
     assert [tuple(row) for row in found] == [("before", 0), ("beside", 0)]
     assert "slots_skipped" not in {column["name"] for column in inspect(bare.engine).get_columns("audiences")}
+
+
+def test_the_release_before_pauses_lanes_of_the_newer_table_and_they_wait(bare: Store) -> None:
+    pause = text("INSERT INTO lanes (lane, paused_until, reason, key_refused, failures) VALUES (:lane, 60000000, '503', false, 1)")
+    migrate.upgrade(bare.engine, "0012")
+    with bare.engine.begin() as connection:
+        connection.execute(pause, {"lane": "users"})
+    migrate.upgrade(bare.engine)
+    with bare.engine.begin() as connection:
+        connection.execute(pause, {"lane": "actions"})
+        found = leases.pauses(connection)
+
+    migrate.downgrade(bare.engine, "0012")
+
+    begin = from_micros(0)
+    assert [(one.since, one.left(begin)) for one in found.values()] == [(None, timedelta(minutes=1))] * 2
+    assert "paused_at" not in {column["name"] for column in inspect(bare.engine).get_columns("lanes")}
 
 
 def test_the_history_of_a_former_release_stays_and_can_be_taken_back(bare: Store) -> None:

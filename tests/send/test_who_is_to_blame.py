@@ -174,6 +174,36 @@ def test_an_unknown_value_that_is_answered_later_is_still_unknown(store: Store, 
     assert told_of(store, "ann")["buyers"].state == "unknown"
 
 
+@pytest.mark.parametrize("back", [{"minutes": 5}, {"hours": 1}, {"days": 1}], ids=["minutes", "an hour", "a day"])
+def test_what_waits_is_tried_at_once_where_the_clock_by_which_it_waits_is_set_back(
+    store: Store, fake_road, told, back: dict[str, float]
+) -> None:
+    owe(store, USERS[:3])
+    told.answer = lambda _lane, _documents: Later(reason="429", after=timedelta(minutes=10))
+    fake_road.drain(0.0)
+    told.answer = lambda _lane, _documents: Accepted()
+    waiting = fake_road.drain(0.0).requests
+
+    fake_road.clock.advance(**{unit: -many for unit, many in back.items()})
+
+    assert (waiting, fake_road.drain(0.0).requests) == (0, 1)
+    assert (counts(store), pause_of(store)) == ({}, None)
+
+
+def test_by_a_clock_that_was_set_back_it_is_waited_as_long_as_is_asked_anew(store: Store, fake_road, told) -> None:
+    owe(store, USERS[:3])
+    told.answer = lambda _lane, _documents: Later(reason="429", after=timedelta(minutes=10))
+    fake_road.drain(0.0)
+    fake_road.clock.advance(hours=-1)
+
+    requests = [fake_road.drain(0.0).requests for _ in range(2)]
+    paused = pause_of(store)
+
+    assert requests == [1, 0]
+    assert paused is not None
+    assert timedelta(minutes=9) < paused.left(fake_road.clock()) < timedelta(minutes=11)
+
+
 def test_a_pause_that_a_clock_far_ahead_has_begun_stops_nobody(store: Store, fake_road, told) -> None:
     owe(store, USERS[:3])
     with store.writing() as connection:

@@ -179,6 +179,26 @@ def test_one_at_a_time_finds_out_whether_a_lane_can_send(store: Store) -> None:
         assert leases.begin_probe(connection, paused, until, after(minutes=2))
 
 
+def test_one_finds_out_about_a_lane_that_a_clock_which_was_ahead_has_paused(store: Store) -> None:
+    ahead = pause(Lane.USERS, since=after(hours=1), until=after(hours=2))
+    with store.writing() as connection:
+        leases.pause(connection, ahead)
+        before = leases.pauses(connection)[Lane.USERS].left(NOW)
+        begun = [leases.begin_probe(connection, ahead, NOW, after(seconds=31)) for _ in range(2)]
+
+        assert (before, begun) == (timedelta(), [True, False])
+        assert leases.pauses(connection)[Lane.USERS].left(NOW) == timedelta(seconds=31)
+
+
+def test_a_pause_that_another_host_began_whose_clock_is_seconds_ahead_holds(store: Store) -> None:
+    paused = pause(Lane.USERS, since=after(seconds=4), until=after(seconds=64))
+    with store.writing() as connection:
+        leases.pause(connection, paused)
+
+        assert leases.pauses(connection)[Lane.USERS].left(NOW) == timedelta(seconds=64)
+        assert not leases.begin_probe(connection, paused, NOW, after(seconds=31))
+
+
 def test_the_key_is_tried_for_all_lanes_by_one_of_them(store: Store) -> None:
     refused = {lane: pause(lane, until=NOW, key_refused=True) for lane in Lane}
     with store.writing() as connection:
