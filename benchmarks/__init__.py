@@ -17,6 +17,9 @@
     feeding.py     a client that costs little, in a process of its own
     serving.py     the real server in a process of its own, and one that does nothing
     bare.py        the rows that the server wrote by COPY or `executemany` alone
+    reader.py      the benchmark `reader`: what taking calls in suffers while somebody reads the store for long
+    steady.py      what sends calls at a steady rate, for it
+    asking.py      who reads for long, for it
     start.py       the benchmark `start`: how long the command takes to start
     peers/         the benchmark `peers`: a sync with this program and with what a user would pick instead, correctness first
     delivery.py    the benchmark `delivery`: how fast what is owed leaves, beside a loop that posts bodies made beforehand

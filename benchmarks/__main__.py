@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from benchmarks import compute, databases, delivery, ingest, pages, peers, plans, start
+from benchmarks import compute, databases, delivery, ingest, pages, peers, plans, reader, start
 from benchmarks.machine import ROOT, machine, versions
 from benchmarks.peers import page
 from benchmarks.report import Report, Wrong
@@ -23,6 +23,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "ingest": ingest,
     "peers": peers,
     "plans": plans,
+    "reader": reader,
     "start": start,
 }
 """By name; each has `add_flags` and `run`, and its docstring says what it measures."""

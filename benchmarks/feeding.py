@@ -61,7 +61,7 @@ def feed(port: int, requests: Sequence[bytes], connections: int) -> Fed:
     return fed
 
 
-class _Connection:
+class Connection:
     """One connection, on which one request is underway."""
 
     def __init__(self, port: int) -> None:
@@ -89,7 +89,7 @@ class _Connection:
 
 def _send_all(port: int, connections: int, requests: Sequence[bytes]) -> Fed:
     rest, fed, selector = iter(requests), Fed(seconds=0), selectors.DefaultSelector()
-    opened = [_Connection(port) for _ in range(min(connections, len(requests)))]
+    opened = [Connection(port) for _ in range(min(connections, len(requests)))]
     for one in opened:
         selector.register(one.socket, selectors.EVENT_READ, one)
     began, busy = time.perf_counter(), time.process_time()
@@ -106,7 +106,7 @@ def _send_all(port: int, connections: int, requests: Sequence[bytes]) -> Fed:
     return fed
 
 
-def _answered(selector: selectors.BaseSelector) -> Iterator[tuple[_Connection, str]]:
+def _answered(selector: selectors.BaseSelector) -> Iterator[tuple[Connection, str]]:
     for key, _ in selector.select():
         status = key.data.receive()
         if status is not None:

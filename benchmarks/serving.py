@@ -1,4 +1,4 @@
-"""Servers in processes of their own: `personas-sync serve --only web`, and one of the same make whose handler does nothing.
+"""Servers in processes of their own: `personas-sync serve`, and one of the same make whose handler does nothing.
 
     python -m benchmarks.serving
 
@@ -49,6 +49,20 @@ class Running:
 def serving(url: str) -> Iterator[Running]:
     """Run the real server on a store."""
     with _started("sync", "serve", "--only", "web", "--port", "0", SYNC_DATABASE_URL=url) as running:
+        yield running
+
+
+@contextmanager
+def serving_all(url: str, destination: str, definitions: Path, spool: Path) -> Iterator[Running]:
+    """Run the real server with everything that it does: take calls in, with a spool, compute, and send."""
+    settings = {
+        "SYNC_DATABASE_URL": url,
+        "SYNC_MOESIF_URL": destination,
+        "SYNC_MOESIF_APPLICATION_ID": "benchmark",
+        "SYNC_DEFINITIONS": str(definitions),
+        "SYNC_SPOOL": str(spool),
+    }
+    with _started("sync", "serve", "--port", "0", **settings) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ def test_list_names_every_benchmark(capsys) -> None:
     assert main(["list", "--json"]) == 0
 
     assert {one["name"] for one in json.loads(capsys.readouterr().out)} == {
-        *("compute", "delivery", "ingest", "peers", "plans", "start")
+        *("compute", "delivery", "ingest", "peers", "plans", "reader", "start")
     }
 
 
