@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy import Connection, Select, event, func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from sync.errors import StoreBusy
 from sync.store import Store
@@ -49,3 +51,23 @@ def met(store: Store, row: Select[Any], *works: Callable[[Connection], object]) 
     for thread in threads:
         thread.join()
     return failures
+
+
+@contextmanager
+def losing_at_first(store: Store) -> Iterator[None]:
+    """Let every transaction that has written lose to another writer the first time, and not when done again. PostgreSQL only."""
+    tries = 0
+
+    def committing(connection: Connection) -> None:
+        nonlocal tries
+        has_written = connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").scalar_one()
+        tries += has_written
+        if has_written and tries % 2:
+            raise IntegrityError("COMMIT", None, Exception("another writer was faster"))
+
+    event.listen(store.engine, "commit", committing)
+    try:
+        yield
+    finally:
+        event.remove(store.engine, "commit", committing)
+    assert tries, "nothing was to be committed"

@@ -13,6 +13,7 @@ from sync.store import Store, calls, erase, suppressions
 from tests.forget.conftest import everything, tables_that_name
 from tests.forget.lives import Forget, a_life, counts
 from tests.make import NOW, call, identify, keep, people, track
+from tests.meeting import losing_at_first, several_writers
 
 
 def in_a_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -70,6 +71,21 @@ def test_two_who_forget_the_same_user_at_once_leave_one_receipt(store: Store, fo
 
     assert sorted(done[0].before for _, done in found) == [False, True]
     assert counts(store)["receipts"] == 1
+
+
+@several_writers
+def test_who_forgets_and_loses_to_whoever_takes_calls_in_does_not_wait_for_them(store: Store, forgotten: Forget) -> None:
+    people(store, "ann")
+
+    with store.writing() as taking_in:
+        calls.keep(taking_in, [("web", track("zoe"))], lambda call: (), NOW)
+        with losing_at_first(store):
+            thread, done = in_a_thread(lambda: forgotten("ann"))
+            thread.join(5)
+            assert not thread.is_alive(), "it waits for the call"
+
+    assert isinstance(done[0], Forgotten)
+    assert tables_that_name(store, "ann") == []
 
 
 def test_a_user_with_very_many_calls_is_forgotten_in_one_go(store: Store, forgotten: Forget) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from sqlalchemy import select, update
 
 from sync.call import Call
 from sync.store import Store
+from sync.store.calls import keep as keep_within
 from sync.store.schema import calls, deliveries, identifiers, profiles
-from tests.make import after, identify, keep, track, traits
+from tests.make import NOW, after, identify, keep, track, traits
+from tests.meeting import losing_at_first, several_writers, wait_for_waiting
 
 
 def at_once(jobs: Sequence[Callable[[], object]]) -> list[object]:
@@ -97,7 +99,7 @@ def test_a_visitor_claimed_by_two_users_at_once_becomes_one_of_them(store: Store
         assert len(connection.scalars(select(profiles.c.id)).all()) == 4
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time.
+@several_writers
 def test_calls_of_a_user_in_a_known_browser_do_not_wait_for_whoever_writes_their_traits(store: Store) -> None:
     keep(store, identify("ann", anonymous_id="a"))
 
@@ -106,3 +108,15 @@ def test_calls_of_a_user_in_a_known_browser_do_not_wait_for_whoever_writes_their
         kept = keep(hurried, track("ann", anonymous_id="a"))
 
     assert kept.accepted == 1
+
+
+@several_writers
+def test_who_takes_calls_in_and_has_lost_once_goes_alone(store: Store) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with store.writing() as other:
+            keep_within(other, [("web", track("bob"))], lambda call: (), NOW)
+            with losing_at_first(store):
+                kept = pool.submit(keep, store, track("ann"))
+                wait_for_waiting(store, 1)
+
+        assert kept.result().accepted == 1

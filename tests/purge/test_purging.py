@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from sync.store.schema import changes, dates, rejected_calls
 from sync.store.schema import purges as purges_of_store
 from sync.store.wanted import Wanted
 from tests.make import NOW, after, again, audience, definition, identify, keep, record, rejected, standing_clock, track, traits
+from tests.meeting import losing_at_first, several_writers
 
 DAY = timedelta(days=1)
 WEEK = Retention(events=7 * DAY)
@@ -205,6 +207,18 @@ def test_calls_are_taken_in_while_history_is_purged(store: Store) -> None:
     assert gone["calls"] > 0
     assert gone["calls"] + later.get("calls", 0) == 3 * AT_A_TIME
     assert all(message_id.startswith("new") for message_id in left(store))
+
+
+@several_writers
+def test_a_purge_that_loses_to_whoever_takes_calls_in_does_not_wait_for_them(store: Store) -> None:
+    keep(store, ordered("old", ago(days=9)))
+
+    with store.writing() as taking_in, ThreadPoolExecutor(1) as pool:
+        calls.keep(taking_in, [("web", track("zoe"))], lambda call: (), NOW)
+        with losing_at_first(store):
+            gone = pool.submit(purged, store, WEEK).result(5)
+
+    assert gone == {"calls": 1}
 
 
 # ── dates ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,10 @@ from sqlalchemy import event
 
 from sync.apply import apply
 from sync.audience import Cron, Every, Guard, Manual, Schedule
-from sync.compute import compute
+from sync.compute import compute, compute_slot, passed_in_vain
+from sync.errors import InputError
+from sync.json_value import Json
+from sync.membership import Outcome
 from sync.scheduler import Scheduler
 from sync.slots import MOST, next_slot, slots_between
 from sync.store import Store, figures
@@ -127,6 +130,61 @@ def test_what_is_synced_by_hand_takes_no_slot_and_counts_none(store: Store, hand
     compute(store, buyers(store), None, standing_clock(after(hours=5)))
 
     assert (buyers(store).slot_at, buyers(store).slots_skipped) == (NOW, 0)
+
+
+# ── two who lead for a moment ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def handed_over(store: Store, hands: Hands, guard: Guard | None = None) -> Stored:
+    """Let one who leads take the slot of NOW and that of four hours later; return what another read before, who takes over."""
+    keep(store, identify("ann", {"in": True}))
+    defined(store, definition(schedule=HOURLY, guard=guard))
+    run_at(scheduler(store, hands), hands, NOW)
+    read_before = buyers(store)
+    compute_slot(store, read_before, after(hours=4), after(hours=4), standing_clock(after(hours=4)), skipped=3)
+    return read_before
+
+
+@pytest.mark.parametrize("arrives", [{}, {"in": True}], ids=["nothing new", "an entry"])
+def test_whoever_takes_over_does_not_count_again_what_the_one_before_has_counted(
+    store: Store, hands: Hands, arrives: dict[str, Json]
+) -> None:
+    read_before = handed_over(store, hands)
+    keep(store, identify("bob", arrives))
+
+    compute_slot(store, read_before, after(hours=5), after(hours=5), standing_clock(after(hours=5)), skipped=4)
+
+    assert (buyers(store).slot_at, buyers(store).slots_skipped) == (after(hours=5), 3)
+
+
+def test_whoever_takes_over_counts_nothing_again_where_a_guard_holds_the_run(store: Store, hands: Hands) -> None:
+    read_before = handed_over(store, hands, Guard(max_exits=0))
+    keep(store, identify("ann", {"in": False}, at=after(hours=1)))
+
+    run = compute_slot(store, read_before, after(hours=5), after(hours=5), standing_clock(after(hours=5)), skipped=4)
+
+    assert run is not None
+    assert run.outcome is Outcome.GUARDED
+    assert (buyers(store).slot_at, buyers(store).slots_skipped) == (after(hours=5), 3)
+
+
+def test_whoever_takes_over_passes_no_slot_by_what_it_read_before(store: Store, hands: Hands) -> None:
+    read_before = handed_over(store, hands)
+
+    with store.connected() as session:
+        is_passed = passed_in_vain(session, read_before, after(hours=5), after(hours=5), skipped=4)
+
+    assert not is_passed
+    assert (buyers(store).slot_at, buyers(store).slots_skipped) == (after(hours=4), 3)
+
+
+def test_one_slot_that_two_want_to_take_is_counted_by_one(store: Store, hands: Hands) -> None:
+    read_before = handed_over(store, hands)
+
+    with pytest.raises(InputError, match="already"):
+        compute_slot(store, read_before, after(hours=4), after(hours=4), standing_clock(after(hours=4)), skipped=3)
+
+    assert buyers(store).slots_skipped == 3
 
 
 # ── what was not scheduled ───────────────────────────────────────────────────────────────────────────────────────────────
