@@ -88,6 +88,16 @@ def test_ingest_is_measured_beside_what_the_database_takes_and_held_to_what_was_
     }
 
 
+def test_batches_may_be_larger(capsys) -> None:
+    small = ["--rounds", "1", "--batches", "3", "--singles", "1", "--senders", "1", "--few", "1", "--clients", "1"]
+    assert main(["run", "ingest", "--calls", "250", "--json", *small]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["sizes"]["calls"] == 250
+    assert {"calls in batches of 250", "bare rows, a commit per 250"} <= {one["name"] for one in told["timings"]}
+    assert "batches ÷ bare rows, a commit per 250" in {one["name"] for one in told["musts"]}
+
+
 def test_a_call_that_is_missing_is_wrong(capsys, monkeypatch) -> None:
     monkeypatch.setattr(traffic.Traffic, "__post_init__", _with_one_call_never_sent)
     small = ["--rounds", "1", "--batches", "1", "--singles", "1", "--senders", "1", "--clients", "1"]
