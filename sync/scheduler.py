@@ -42,6 +42,7 @@ from sync.store import Session, Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
 from sync.store.requested import Requested
+from sync.store.silent import end_silent
 from sync.store.waiting import waiting
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,9 @@ class Scheduler:
         self._gate = Gate(AT_ONCE, long)
         # The heart must beat while every worker is busy.
         self._executors = {"default": ThreadPoolExecutor(THREADS), "heart": ThreadPoolExecutor(1)}
+        if not store.on_sqlite:
+            # All the others may wait for what a process has locked that has fallen silent.
+            self._executors["silent"] = ThreadPoolExecutor(1)
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
@@ -151,6 +155,8 @@ class Scheduler:
         self._seek()
         self.rebuild()
         self.every(self._beat_every, self._beat, next_run_time=system_clock())
+        if not self._store.on_sqlite:
+            self._apscheduler.add_job(self._end_silent, trigger_of(Every(self._beat_every)), executor="silent")
         self.every(LOOK, self._look_if_leading)
         self.every(STAND_BY, self._stand_by, id=_STAND_BY)
         if self.lead.held is not None:
@@ -477,6 +483,17 @@ class Scheduler:
             with suppress(JobLookupError):
                 self._apscheduler.resume_job(_STAND_BY)
         self._beaten = time.monotonic()
+
+    def _end_silent(self) -> None:
+        """Let nobody be kept waiting by a process that was stopped; whoever stands by does so too, since the leader may be it."""
+        try:
+            with self._store.writing() as connection:
+                ended = end_silent(connection)
+        except SyncError as error:
+            log.warning("cannot find out whether another process has fallen silent: %s", error)
+            return
+        if ended:
+            log.warning("%d sessions of processes that had fallen silent in the middle of a transaction were ended", ended)
 
     def _add(self, key: str, schedule: Schedule) -> None:
         trigger = trigger_of(schedule)

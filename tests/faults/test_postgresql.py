@@ -6,8 +6,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, func, select, text
@@ -16,8 +18,9 @@ from sync.call import Call
 from sync.errors import Unreachable
 from sync.send import LEASE
 from sync.spool import look
-from sync.store import Store, calls, ledger
+from sync.store import Store, audiences, calls, ledger
 from sync.store import schema as t
+from sync.store.silent import end_silent
 from tests.crash import oracle
 from tests.crash.life import Folder
 from tests.faults.kills import restart_often
@@ -185,6 +188,47 @@ def test_a_process_that_falls_silent_within_a_transaction_loses_its_locks_before
     with store.reading() as connection:
         ledger.members_at(connection, members, NOW)
         assert allowed(connection) == 0, "a person may read the members of a past time as slowly as they like"
+
+
+@contextmanager
+def row_of_statements(driver: Any) -> Iterator[None]:
+    with driver.pipeline():
+        driver.execute("SELECT id FROM audiences ORDER BY id FOR NO KEY UPDATE")
+        yield
+
+
+@contextmanager
+def copying(driver: Any) -> Iterator[None]:
+    with driver.cursor() as cursor, cursor.copy("COPY audiences (key) FROM STDIN"):
+        yield
+
+
+@pytest.mark.parametrize("telling", [row_of_statements, copying])
+def test_a_process_that_falls_silent_in_the_middle_of_what_it_tells_loses_its_locks(
+    store: Store, telling: Callable[[Any], AbstractContextManager[None]]
+) -> None:
+    with pytest.raises(Unreachable), store.writing() as connection, telling(connection.connection.driver_connection):
+        time.sleep(0.2)
+        with store.writing() as other:
+            assert end_silent(other) == 0, "half a minute has not passed"
+            other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 100")
+            assert end_silent(other) == 1
+            audiences.hold(other)
+
+
+def test_a_process_that_waits_for_a_long_statement_is_not_taken_for_a_silent_one(store: Store) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, store, "SELECT pg_sleep(1)")
+        time.sleep(0.3)
+        with store.writing() as other:
+            other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 100")
+            assert end_silent(other) == 0
+        asked.result()
+
+
+def ask(store: Store, statement: str) -> None:
+    with store.reading() as connection:
+        connection.exec_driver_sql(statement).all()
 
 
 def test_a_transaction_that_the_server_ended_is_a_store_that_was_away(store: Store) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import func, select
 
+from sync.errors import Unreachable
 from sync.standin import StandIn
 from sync.store import Store
 from sync.store import schema as t
@@ -97,3 +98,17 @@ def test_a_leader_that_was_stopped_in_the_middle_of_its_work_records_nothing_whe
         runs_go_on(store)
         tell(old, signal.SIGCONT)
         time.sleep(1)
+
+
+def test_what_a_process_has_locked_that_fell_silent_in_the_middle_of_what_it_tells_is_free_again_soon(
+    folder: Folder, store: Store, standin: StandIn
+) -> None:
+    with (
+        working(folder, store, standin),
+        pytest.raises(Unreachable),
+        store.writing() as connection,
+        connection.connection.driver_connection.pipeline() as pipeline,
+    ):
+        connection.connection.driver_connection.execute("SELECT id FROM audiences ORDER BY id FOR NO KEY UPDATE")
+        runs_go_on(store)
+        pipeline.sync()
