@@ -8,7 +8,7 @@ python -m tests.night stopped --times 20 --database postgresql       # stop thre
 python -m tests.night restarts --times 24 --database postgresql      # the server goes down every five seconds, for two minutes
 python -m tests.night upgrade --times 1000000 --database postgresql  # upgrade so many rows: killed often, then under traffic
 python -m tests.night outage --times 100000 --database sqlite        # Moesif away for six hours, with so many users
-python -m tests.night soak --times 120 --database sqlite             # everything but kills, for two hours; memory has to stay flat
+python -m tests.night soak --times 120 --database sqlite             # all at once, for two hours; memory has to stay flat
 """
 
 from __future__ import annotations

@@ -16,12 +16,16 @@ from sync.standin import Fault, StandIn
 from sync.store import Store, leases
 from sync.store import schema as t
 from sync.store.types import EPOCH
-from tests.crash import oracle
-from tests.crash.life import Folder, Service
+from tests.crash import doubles, oracle
+from tests.crash.life import BATCH, Folder, Service
 from tests.crash.traffic import Traffic
 
 LONGEST_LIFE = 0.6
 """Seconds between being ready and being killed."""
+ON_ITS_WAY = 0.1
+"""Seconds between having begun to send and being killed, of two in three."""
+LONGEST_SILENCE = 5.0
+"""Seconds after which one is killed that does not begin to send."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,29 @@ class Tally:
     answered: int
     requests: int
     sent_twice: int
+    senders: int | None = None
+    """How many of those that were killed had sent something."""
+    in_doubt: int | None = None
+    """Requests of actions, at most, of which one that died had written no answer down; None where that is not known."""
 
 
 def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed: int) -> Tally:
     """Kill the service so many times while calls come in and leave; then let it end in peace, and check everything."""
-    dice = random.Random(seed)
+    dice, deaths, lost, senders = random.Random(seed), [], 0, 0
     with Traffic.of(3, seed, pause=0.02) as traffic:
-        for _ in range(kills):
+        for number in range(kills):
             service = folder.serve()
             traffic.url = service.url
-            standin.misbehave(*bad_luck(dice))
-            time.sleep(dice.random() * LONGEST_LIFE)
+            faults = bad_luck(dice)
+            lost += sum(fault.close in ("after", "midway") for fault in faults)
+            standin.misbehave(*faults)
+            before = asked(standin)
+            await_a_moment(dice, standin, sends=number % 3 > 0)
             service.kill()
+            deaths.append(doubles.death(store, standin, lambda: let_leases_end(store, standin)))
+            senders += asked(standin) > before
             oracle.stored_once(store, dict(traffic.answered))
-            let_leases_end(store, standin)
+            let_pauses_end(store)
         standin.behave()
         service = folder.serve()
         traffic.url = service.url
@@ -53,8 +66,26 @@ def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed:
         settle(service, store)
         service.stop()
     hold_to_everything(folder, store, standin, traffic)
-    requests = sum(counts.requests for counts in standin.requests.values())
-    return Tally(kills, len(traffic.answered), requests, oracle.sent_twice(standin.history()))
+    history = standin.history()
+    doubles.only_what_was_in_hand(history, deaths, lost, BATCH)
+    in_doubt = doubles.no_more_than_connections(history, deaths)
+    return Tally(kills, len(traffic.answered), asked(standin), oracle.sent_twice(history), senders, in_doubt)
+
+
+def await_a_moment(dice: random.Random, standin: StandIn, *, sends: bool) -> None:
+    """Wait for a random while: since the start, or since something has been on its way to Moesif."""
+    if not sends:
+        time.sleep(dice.random() * LONGEST_LIFE)
+        return
+    before, ends = asked(standin), time.monotonic() + LONGEST_SILENCE
+    while asked(standin) == before and time.monotonic() < ends:
+        time.sleep(0.002)
+    time.sleep(dice.random() * ON_ITS_WAY)
+
+
+def asked(standin: StandIn) -> int:
+    """How many requests have come."""
+    return sum(counts.requests for counts in standin.requests.values())
 
 
 def bad_luck(dice: random.Random) -> list[Fault]:
@@ -77,6 +108,15 @@ def let_leases_end(store: Store, standin: StandIn) -> None:
     wait_until(lambda: standin.open_connections == 0, "requests are on their way")
     with store.writing() as connection:
         connection.execute(update(t.leases).values(expires_at=EPOCH))
+
+
+def let_pauses_end(store: Store) -> None:
+    """Let the time pass for which lanes wait after a failure, so that whoever comes next has something to send.
+
+    One that dies while it finds out whether a lane can send leaves the lane shut for as long as that may take.
+    """
+    with store.writing() as connection:
+        connection.execute(update(t.lanes).values(paused_until=EPOCH))
 
 
 def settle(service: Service, store: Store, seconds: float = 60) -> None:

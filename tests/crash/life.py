@@ -16,9 +16,13 @@ from sync.moesif import Limits
 from tests.crash import inside
 
 _fork = multiprocessing.get_context("forkserver")
-_fork.set_forkserver_preload(["tests.crash.inside", "uvicorn.protocols.http.h11_impl", "psycopg", "sync.serve", "sync.importing"])
+_fork.set_forkserver_preload(
+    ["tests.crash.inside", "tests.crash.warm", "uvicorn.protocols.http.h11_impl", "psycopg", "sync.serve", "sync.importing"]
+)
 
 KEY = "app-1"
+BATCH = 10
+"""Items of a request."""
 
 SOON: Final = Durations(
     exchange=Limits(connect=0.5, read=1.0, total=1.5),
@@ -75,7 +79,7 @@ class Folder:
             "SYNC_DATABASE_URL": database_url,
             "SYNC_MOESIF_URL": moesif_url,
             "SYNC_MOESIF_APPLICATION_ID": KEY,
-            "SYNC_MOESIF_BATCH": "10",
+            "SYNC_MOESIF_BATCH": str(BATCH),
             "SYNC_PORT": "0",
         }
         return cls(path, environ)

@@ -73,7 +73,7 @@ def test_an_import_is_all_or_nothing_at_every_step_and_can_be_run_again(folder: 
         (folder.path / f"{number}.jsonl").write_text("\n".join(json.dumps(call) for call in calls), encoding="utf-8")
 
     died = []
-    for number in deaths(folder, "import", "STEP.jsonl", "--forward", every=3):
+    for number in deaths(folder, "import", "STEP.jsonl", "--forward", every=1):
         died.append(number)
         assert numbers(store, t.calls) % 3 == 0, "a part of a file was stored"
 
@@ -86,7 +86,7 @@ def test_an_import_is_all_or_nothing_at_every_step_and_can_be_run_again(folder: 
 def test_a_compute_is_whole_or_nothing_at_every_step(folder: Folder, store: Store) -> None:
     arrive(store, "first")
     assert folder.run("compute", "orders") == 0
-    for step in deaths(folder, "compute", "orders", every=13):
+    for step in deaths(folder, "compute", "orders", every=1):
         oracle.changes_lead_to_the_ledger(store)
         arrive(store, f"then-{step}")
 
@@ -105,7 +105,7 @@ def values(store: Store) -> dict[int, str]:
 
 def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(folder: Folder, store: Store, standin: StandIn) -> None:
     arrive(store, "first")
-    for step in deaths(folder, "sync", every=41):
+    for step in deaths(folder, "sync", every=17):
         let_leases_end(store, standin)
         arrive(store, f"then-{step}")
     assert folder.run("sync") == 0
@@ -171,7 +171,7 @@ def test_a_purge_that_dies_at_any_step_has_thrown_away_nothing_else(folder: Fold
     )
     arrive(store, "young")
     old = datetime(2021, 1, 1, tzinfo=UTC)
-    for _ in deaths(folder, "purge", every=7):
+    for _ in deaths(folder, "purge", every=1):
         keep(store, track("ann", at=old, received_at=old))
 
     assert folder.run("purge") == 0

@@ -17,6 +17,10 @@ UNANSWERED = 0
 """Stands among the statuses for a request that nobody answered."""
 
 
+AGAIN_AFTER = 0.05
+"""Seconds after which a client tries again; more often, three of them keep a processor busy in which a service is to start."""
+
+
 @dataclass
 class Client:
     """Sends calls about users of its own, one request after another; what is not answered 200 is sent again."""
@@ -104,5 +108,5 @@ class Traffic:
         while not self._stop.is_set():
             calls = client.batch(dice)
             while not client.send(self.url, calls):
-                time.sleep(0.01)
+                time.sleep(AGAIN_AFTER)
             time.sleep(self.pause)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sync.standin import StandIn
 from sync.store import Store
 from tests.crash.life import Folder
+from tests.faults.crews import Weight
 from tests.faults.places import Place
-from tests.faults.soak import MOST_DESCRIPTORS, MOST_GROWTH, Weight, soak
+from tests.faults.soak import MOST_DESCRIPTORS, MOST_GROWTH, soak
 
 
 def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_ledger(
@@ -14,9 +15,12 @@ def test_whatever_goes_wrong_meanwhile_nothing_is_lost_and_moesif_ends_as_the_le
 ) -> None:
     soaked = soak(folder, place, store, standin, seconds=6, seed=3)
 
-    assert len(soaked.traffic.answered) > 100
-    assert soaked.weight.megabytes
-    assert max(soaked.weight.descriptors) <= MOST_DESCRIPTORS
+    assert len(soaked.traffic.answered) > 30
+    assert soaked.crew.kills
+    assert soaked.crew.stops
+    for weight in soaked.crew.weights.values():
+        assert weight.megabytes
+        assert max(weight.descriptors) <= MOST_DESCRIPTORS
 
 
 def test_a_weight_that_grows_when_warm_is_noticed() -> None:
