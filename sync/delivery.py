@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -53,6 +53,8 @@ class Later:
     reason: str
     after: timedelta | None = None
     """What the destination asked for (`Retry-After`), None where it did not ask."""
+    failed: bool = field(default=False, compare=False)
+    """Whether it failed on the batch, of which an item may be the cause; what says so is to be tried again all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,7 +57,7 @@ def outcome_of(answer: Answer | NotSent | NotAnswered, documents: Sequence[Mappi
         case Answer(status=status) if 300 <= status < 400:
             return Later(reason=f"{_named(status)}: a redirect, not followed; SYNC_MOESIF_URL must name the collector itself")
         case Answer(status=status, headers=headers):
-            return Later(reason=_named(status), after=retry_after(headers.get("Retry-After"), now))
+            return Later(reason=_named(status), after=retry_after(headers.get("Retry-After"), now), failed=status >= 500)
 
 
 _ABOUT_THE_KEY: Final = {

@@ -13,6 +13,7 @@ before another begins, and nothing older arrives after something newer. Within t
     answered.py     requests that have come back, until that is written down
     lane.py         the loop of one lane
     breaker.py      when a lane waits, and how it begins again
+    suspects.py     what fails each time, in ever smaller parts until it stands alone
     drain.py        how long to go on, and what has been done
     pace.py         no more requests a second than the user allows
 """

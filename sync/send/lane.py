@@ -25,6 +25,7 @@ from sync.send.exchange import Division, Exchange
 from sync.send.known_types import Learned
 from sync.send.parcels import Busy, Desk, Parcel, Result
 from sync.send.right import Right
+from sync.send.suspects import Suspects
 from sync.store import audiences, tallies
 from sync.store.leases import Pause
 from sync.store.wanted import Places
@@ -82,6 +83,7 @@ class LaneSender:
         self._drain = drain
         self._breaker = Breaker(lane, desk.clock, desk.draw)
         self._division = Division()
+        self._suspects = Suspects(lane)
         self._places = Places()
         self._busy = Busy()
         self._under_way: dict[Future[Any], list[Parcel]] = {}
@@ -153,8 +155,8 @@ class LaneSender:
                 self._finish_writing()
             self._busy.add(claimed)
             # What finds out whether the lane can send is one, whatever is in it.
-            size = len(claimed) if self._breaker.is_probing else self._in_one(claimed)
-            for parcels in (claimed[start : start + size] for start in range(0, len(claimed), size)):
+            is_one = self._breaker.is_probing
+            for parcels in [claimed] if is_one else self._suspects.requests(claimed, self._in_one(claimed)):
                 exchanged = pool.submit(self._exchange, parcels)
                 self._under_way[exchanged] = parcels
                 exchanged.add_done_callback(self._ended.put)
@@ -233,15 +235,16 @@ class LaneSender:
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
-        first = claimed[: self._desk.batch_items] if mine else []
+        first, *others = self._suspects.requests(claimed, self._desk.batch_items) if mine else ([], claimed)
         if len(first) < len(claimed):
-            self._desk.put_back(connection, claimed[len(first) :])
+            self._desk.put_back(connection, [parcel for several in others for parcel in several])
             self._places = Places()
         return first, pause if mine else None
 
     def _taken(self, connection: Connection, requests: int) -> list[Parcel]:
         right, items = self._right, requests * self._usual
-        return self._desk.claim(connection, self.lane, self._busy, self._places, items, right.shares, right.lease)
+        held = self._suspects.held()
+        return self._desk.claim(connection, self.lane, self._busy, self._places, items, right.shares, right.lease, held)
 
     def _in_one(self, claimed: Sequence[Parcel]) -> int:
         """Return how many of these go into a request by their number and, judging by some of them, by their size."""
@@ -339,6 +342,8 @@ class LaneSender:
         """Let users go about whom the answers are in the store."""
         for answered in written:
             self._busy.remove(answered.parcels)
+            if self._drain.patience is None:
+                self._suspects.note(answered.results)
         results = [(len(parcels), outcome) for answered in written for parcels, outcome in answered.results]
         self._drain.note(results, sum(answered.requests for answered in written))
 

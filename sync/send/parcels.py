@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from sync.payload import BATCH_BYTES, BATCH_ITEMS, Computation, ComputationClass
 from sync.send.known_types import KnownTypes
 from sync.store import Store, audiences, debts, next_deliveries, queue
 from sync.store.leases import Lease
-from sync.store.wanted import Places, Wanted
+from sync.store.wanted import Held, Places, Wanted
 
 
 class Destination(Protocol):
@@ -138,13 +138,15 @@ class Desk:
         items: int | None = None,
         shares: frozenset[int] | None = None,
         lease: Lease | None = None,
+        held: Held = Held(),  # noqa: B008 - it never changes
     ) -> list[Parcel]:
         """Take so many items, or what the next request may carry, of some shares or of all, leaving out whoever is in one already.
 
-        `places` remembers how far this got before, so that it goes on from there; `lease` is one of the right to do this.
+        `places` remembers how far this got before, so that it goes on from there; `lease` is one of the right to do this;
+        what is `held` stays where it is.
         """
         limit = self.batch_items if items is None else items
-        wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places())
+        wanted = Wanted(lane=lane, limit=limit, shares=shares, places=places or Places(), held=held)
         subjects = busy.subjects if lane is not Lane.ACTIONS else set()
         facts = self._facts(connection, next_deliveries.take(connection, wanted, subjects, busy.deliveries))
         state = self._state(connection, busy, wanted, lease) if lane is Lane.USERS else []
@@ -194,9 +196,11 @@ class Desk:
         return parcels
 
     def _state(self, connection: Connection, busy: Busy, wanted: Wanted, lease: Lease | None) -> list[Parcel]:
-        due = debts.due_profiles(connection, wanted)
+        # As many more as may have to be left out.
+        due = debts.due_profiles(connection, replace(wanted, limit=wanted.limit + len(wanted.held)))
         # Whoever has a forwarded call on the way must wait, too: it is the same user at Moesif.
-        free = debts.without_users(connection, due, busy.called) if due and busy.called else due
+        passed = busy.called | wanted.held.subjects if wanted.held else busy.called
+        free = debts.without_users(connection, due, passed)[: wanted.limit] if due and passed else due
         if not free:
             return []
         audiences.hold_off_runs(connection)

@@ -57,13 +57,15 @@ class _Passed:
     """What must not be taken now."""
 
     busy: AbstractSet[str]
-    """Subjects about whom something is on the way."""
+    """Subjects about whom something is on the way, or waits by itself."""
     on_the_way: AbstractSet[int]
     """The ids of what is in a request: SQLite gives the id of a row that was erased meanwhile to another, whose turn is when that
     request has been answered."""
+    held: AbstractSet[int]
+    """The ids of what waits by itself."""
 
     def free(self, due: Iterable[Due]) -> list[Due]:
-        others = (row for row in due if row[1] not in self.busy)
+        others = (row for row in due if row[1] not in self.busy and row[0] not in self.held)
         return list(takewhile(lambda row: row[0] not in self.on_the_way, others))
 
 
@@ -76,7 +78,8 @@ def take(
     whatever the limit: Moesif may hold the newest of it, which an older one alone would overwrite.
     """
     wanted.places.forget_if_old()
-    passed = _Passed(busy=busy, on_the_way=on_the_way)
+    held = wanted.held
+    passed = _Passed(busy=busy | held.subjects if held.subjects else busy, on_the_way=on_the_way, held=held.deliveries)
     live = _due(connection, wanted, passed, replayed=False)
     replayed = _due(connection, wanted, passed, replayed=True)
     unknown = sorted([*live.unknown, *replayed.unknown])
@@ -127,7 +130,7 @@ def _due(connection: Connection, wanted: Wanted, passed: _Passed, *, replayed: b
 
 def _due_after(connection: Connection, wanted: Wanted, passed: _Passed, place: int, *, replayed: bool) -> _Found:
     statement = _next(replayed, wanted.shares, connection.dialect.name)
-    most = wanted.limit + len(passed.busy)
+    most = wanted.limit + len(passed.busy) + len(passed.held)
     rows = statement.execute(connection, lane=wanted.lane.value, after=place, most=most).all()
     unknown = [(row.id, row.subject) for row in rows if row.state == State.UNKNOWN.value]
     return _Found(unknown=unknown, owed=[(row.id, row.subject) for row in rows if row.state == State.OWED.value])

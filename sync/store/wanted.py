@@ -32,6 +32,18 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What waits by itself, and is passed over, so that it holds nothing else up."""
+
+    subjects: frozenset[str] = frozenset()
+    deliveries: frozenset[int] = frozenset()
+    """Of the queue, by id, where they are about no subject in order."""
+
+    def __len__(self) -> int:
+        return len(self.subjects) + len(self.deliveries)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """What is to be taken."""
 
@@ -40,6 +52,7 @@ class Wanted:
     shares: frozenset[int] | None = None
     """Whose; None for everybody's."""
     places: Places = field(default_factory=Places)
+    held: Held = Held()
 
     @property
     def in_order(self) -> bool:

@@ -1,0 +1,120 @@
+"""What the other side fails on each time: a batch that fails again and again goes in smaller parts, until its cause stands alone.
+
+In an outage everything fails, and no item is the cause. So no request is made for this that would not be made anyhow: what fails is
+tried again at the pace of the lane's pauses, and only less goes along. What has failed alone waits by itself, and nothing newer
+about it is sent; it is never given up. The others go on meanwhile. A service knows this, until it stops; what ends when nothing
+is due soon ends before it could find out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from sync.delivery import Accepted, Lane, Later, Outcome, Unknown
+from sync.send.parcels import Parcel, Result
+from sync.store.wanted import Held
+
+log = logging.getLogger(__name__)
+
+PATIENT: Final = 3
+"""So often a batch fails as it is, and what is alone without being suspected."""
+
+FIRST_HOLD: Final = 60.0
+"""Seconds that what has failed alone waits, unless others are taken first; then it is tried, and waits twice as long each time."""
+LONGEST_HOLD: Final = 3600.0
+
+REMEMBERED: Final = 1000
+"""Of so many batches at most it is known how often they failed."""
+
+Key: TypeAlias = str | int
+"""The subject of an item, or, of an action, which is about none, the id of its delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    until: float
+    seconds: float
+    taken: int
+    """How much had been taken until then."""
+
+
+class Suspects:
+    """One lane's."""
+
+    def __init__(self, lane: Lane, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._lane = lane
+        self._monotonic = monotonic
+        self._failed: dict[Key, int] = {}
+        """How often a request failed that began with an item."""
+        self._held: dict[Key, _Waiting] = {}
+        self._taken = 0
+
+    def held(self) -> Held:
+        """Return what is not to be claimed now."""
+        now = self._monotonic()
+        keys = [key for key, one in self._held.items() if one.until > now]
+        return Held(
+            subjects=frozenset(key for key in keys if isinstance(key, str)),
+            deliveries=frozenset(key for key in keys if isinstance(key, int)),
+        )
+
+    def requests(self, claimed: Sequence[Parcel], usual: int) -> list[list[Parcel]]:
+        """Divide what was claimed into requests of so many: fewer where they have failed, and last of all what has failed alone."""
+        alone = [[parcel] for parcel in claimed if self._key(parcel) in self._held] if self._held else []
+        others = [parcel for parcel in claimed if self._key(parcel) not in self._held] if alone else list(claimed)
+        times = self._failed.get(self._key(others[0]), 0) if others else 0
+        first = max(1, usual >> max(0, times - PATIENT + 1))
+        rest = [others[start : start + usual] for start in range(first, len(others), usual)]
+        return [*([others[:first]] if others else []), *rest, *alone]
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Note what became of one request, or of several where it was divided."""
+        for parcels, outcome in results:
+            if isinstance(outcome, Accepted):
+                self._took(parcels)
+        # What comes after it was not sent any more.
+        failed = next((parcels for parcels, outcome in results if _has_failed(outcome)), None)
+        if failed:
+            self._note_failure(failed)
+
+    def _took(self, parcels: Sequence[Parcel]) -> None:
+        self._taken += 1
+        if self._failed or self._held:
+            for key in map(self._key, parcels):
+                self._failed.pop(key, None)
+                self._held.pop(key, None)
+            self._try_again()
+
+    def _try_again(self) -> None:
+        """Let go at once what failed only while everything did, as in an outage that is over."""
+        for key, one in self._held.items():
+            if one.seconds == FIRST_HOLD:
+                self._held[key] = replace(one, until=self._monotonic())
+
+    def _note_failure(self, parcels: Sequence[Parcel]) -> None:
+        key = self._key(parcels[0])
+        if len(self._failed) >= REMEMBERED:
+            self._failed.clear()
+        self._failed[key] = self._failed.get(key, 0) + 1
+        before = self._held.get(key)
+        if len(parcels) > 1 or (before is None and self._failed[key] <= PATIENT):
+            return
+        longer = before is not None and before.taken != self._taken
+        seconds = FIRST_HOLD if before is None else min(LONGEST_HOLD, before.seconds * (2 if longer else 1))
+        self._held[key] = _Waiting(self._monotonic() + seconds, seconds, self._taken)
+        extra = {"lane": self._lane.value}
+        log.warning(
+            "lane %s: one item fails by itself; it waits for %d seconds, the others go on", self._lane, seconds, extra=extra
+        )
+
+    def _key(self, parcel: Parcel) -> Key:
+        return parcel.deliveries[0] if self._lane is Lane.ACTIONS else parcel.subject
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    """Whether something in a batch may be why the other side failed."""
+    return isinstance(outcome, Unknown) or (isinstance(outcome, Later) and outcome.failed)
