@@ -29,6 +29,7 @@ from sync.order import in_order
 from sync.store import Session, Store, audiences, basis, bulk, difference, ledger, purges, runs
 from sync.store.audiences import Stored
 from sync.store.basis import Basis
+from sync.store.bulk import Question
 from sync.store.compiler import Reference
 from sync.store.computation import Computation
 from sync.store.difference import Difference
@@ -140,7 +141,7 @@ def _computed(store: Store, audience: Stored, wanted: Wanted, clock: Clock, fenc
         try:
             with store.connected(until) as session:
                 started = clock()
-                with session.reading() as connection:
+                with session.looking() as connection:
                     # A scheduler has just read it; if it has changed since, nothing is recorded.
                     is_read = wanted.slot is not None and attempt == 1
                     stored = audience if is_read else audiences.by_key(connection, audience.key)
@@ -192,8 +193,9 @@ def passed_in_vain(
         then = _basis_of(audience, known)
         if then is None:
             return False
-        told = _computation(audience, known).candidates.between(then, audience.computed_at, at)
-        seen, found = _searched(connection, audience, known, told, most=1)
+        computation = _computation(connection, audience, known)
+        told = computation.candidates.between(then, audience.computed_at, at)
+        seen, found = _seen_beside(connection, known, computation.searching(told, most=1))
         if any(found) or not seen.mark.holds_after(then.mark):
             return False
     looked = Look(audience=audience, at=at, basis=seen, found=difference.of_nobody(audience), is_whole=False)
@@ -217,17 +219,17 @@ def look(connection: Connection, audience: Stored, wanted: Wanted, now: datetime
     if wanted.at is not None and wanted.slot is None:
         purges.require_calls(connection, query, at)
     known = _known(connection, query)
+    computation = _computation(connection, audience, known)
     then = None if wanted.rebuild else _basis_of(audience, known)
     if then is not None and audience.computed_at is not None:
-        computation = _computation(audience, known)
         told = computation.candidates.between(then, audience.computed_at, at)
-        seen, answers = _searched(connection, audience, known, told, most=difference.FEW + 1)
+        asking = computation.asking(told, difference.FEW + 1, audience.id, to_micros(at))
+        seen, answers = _seen_beside(connection, known, asking)
         if seen.mark.holds_after(then.mark):
-            concerned = difference.few_in(answers)
-            found = difference.of_concerned(connection, audience, computation, to_micros(at), told, concerned)
+            found = difference.of_concerned(connection, audience, computation, to_micros(at), told, answers)
             return Look(audience=audience, at=at, basis=seen, found=found, is_whole=False)
     seen = basis.seen_now(connection, known)
-    found = difference.of_everyone(connection, audience, _computation(audience, known).of_everyone, to_micros(at))
+    found = difference.of_everyone(connection, audience, computation.of_everyone, to_micros(at))
     return Look(audience=audience, at=at, basis=seen, found=found, is_whole=True)
 
 
@@ -278,12 +280,10 @@ def references(stored: Sequence[Stored]) -> Mapping[str, Reference]:
     return {one.key: Reference(audience_id=one.id, kind=one.definition.kind) for one in stored}
 
 
-def _searched(
-    connection: Connection, audience: Stored, known: Sequence[Stored], told: Mapping[str, int], most: int
-) -> tuple[Basis, list[list[Any]]]:
-    """Ask what a run that begins now sees, and for the ids of so many of those that it need look at, in one go."""
+def _seen_beside(connection: Connection, known: Sequence[Stored], questions: Sequence[Question]) -> tuple[Basis, list[list[Any]]]:
+    """Ask what a run that begins now sees, and then some questions, in one go."""
     asked = basis.wanted(connection, known)
-    answers = bulk.answers(connection, *asked, *_computation(audience, known).searching(told, most))
+    answers = bulk.answers(connection, *asked, *questions)
     return basis.seen_in(connection, known, answers[: len(asked)]), answers[len(asked) :]
 
 
@@ -302,14 +302,15 @@ def _known(connection: Connection, query: tree.Query) -> tuple[Stored, ...]:
     return tuple(one for one in known if one.key in read)
 
 
-def _computation(audience: Stored, known: Sequence[Stored]) -> Computation:
-    return _written(audience.definition.kind, audience.definition.query, tuple(references(known).items()))
+def _computation(connection: Connection, audience: Stored, known: Sequence[Stored]) -> Computation:
+    one = audience.definition
+    return _written(one.kind, one.query, tuple(references(known).items()), connection.dialect.name)
 
 
 @lru_cache(maxsize=200)
-def _written(kind: Kind, query: str, known: tuple[tuple[str, Reference], ...]) -> Computation:
+def _written(kind: Kind, query: str, known: tuple[tuple[str, Reference], ...], database: str) -> Computation:
     """Return the statements of a definition; they are kept, since to write them takes longer than to ask them of a few users."""
-    return Computation.of(_parsed(kind, query), dict(known))
+    return Computation.of(_parsed(kind, query), dict(known), database)
 
 
 @lru_cache(maxsize=1000)
@@ -358,15 +359,20 @@ def record(connection: Connection, seen: Look, wanted: Wanted, started: datetime
         if audiences.locked(connection, audience.id) != audience:
             raise _overtaken(audience)
         return _hold(connection, seen, wanted, started, ended, objection)
-    taken, opened = bulk.answers(
+    take_over = wanted.slot is None
+    taken, opened, *recorded = bulk.answers(
         connection,
         audiences.computing(audience, seen.at, basis.to_json(seen.basis), found.after, wanted.slot, wanted.skipped),
         ledger.opening(audience, found, seen.at, started),
+        # Whoever takes over ends earlier runs before.
+        *(() if take_over else ledger.recording(connection, audience, found, seen.at)),
     )
     if not taken:
         raise _overtaken(audience)
-    run_id, take_over = opened_in(opened), wanted.slot is None
-    debt = ledger.record(connection, audience, found, seen.at, ended, run_id, take_over=take_over, resync=wanted.resync)
+    run_id = opened_in(opened)
+    debt = ledger.record(
+        connection, audience, found, seen.at, ended, run_id, take_over=take_over, resync=wanted.resync, answers=recorded
+    )
     if wanted.accepted is not None:
         runs.note(connection, wanted.accepted.id, f"{wanted.accepted.error}; let through by run {run_id}")
     return _delivering(seen, run_id, started, debt) if debt.owed else runs.by_id(connection, run_id)

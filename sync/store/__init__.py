@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -54,6 +54,19 @@ class Session:
             yield self._connection
 
     @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """Read what the next transaction is to record, which must begin by holding off whoever would make it untrue.
+
+        On PostgreSQL it is the same one: until something is written nobody waits for it, and each statement sees what is there by
+        then either way. So an end and a beginning need not be told.
+        """
+        if self._connection.dialect.name == "sqlite":
+            with self.reading() as connection:
+                yield connection
+        else:
+            yield self._connection
+
+    @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Begin a transaction that reads, all of whose statements see the store as it was at the first; the last of a session."""
         if self._connection.dialect.name != "sqlite":
@@ -85,10 +98,14 @@ class Session:
         """Begin a transaction that writes; commits at the end, or not at all."""
         self._connection.execution_options(writing=True)
         try:
-            with self._turn(), self._connection.begin():
+            with self._turn(), self._begun():
                 yield self._connection
         finally:
             self._connection.execution_options(writing=False)
+
+    def _begun(self) -> RootTransaction:
+        looking = self._connection.get_transaction()
+        return self._connection.begin() if looking is None else looking
 
     @contextmanager
     def trying(self) -> Iterator[Connection]:

@@ -79,8 +79,23 @@ def answers(connection: Connection, *asked: Question) -> list[list[Any]]:
     with together(connection), ExitStack() as stack:
         cursors = [stack.enter_context(driver.cursor()) for _ in asked]
         for cursor, one in zip(cursors, asked, strict=True):
-            cursor.execute(*one.statement.written(connection, one.told))
+            with _planned(driver, one.statement):
+                cursor.execute(*one.statement.written(connection, one.told))
         return [cursor.fetchall() for cursor in cursors]
+
+
+@contextmanager
+def _planned(driver: Any, statement: Prepared) -> Iterator[None]:
+    """Let PostgreSQL keep its plan of a statement that says so; it would rather make one for what it is told, each time."""
+    if not statement.planned_once:
+        yield
+        return
+    # For it cannot know how little a search finds, and might think that a third of a table is best read as a whole.
+    driver.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)")
+    yield
+    # If something goes wrong before, all that was told together is taken back, what is set as well.
+    driver.execute("RESET plan_cache_mode")
+    driver.execute("RESET enable_seqscan")
 
 
 def _need_not_wait(connection: Connection) -> bool:

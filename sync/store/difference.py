@@ -7,7 +7,7 @@ however large. Nothing is recorded here and no lock is held, so that other write
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -39,7 +39,7 @@ from sync.membership import IN, OUT
 from sync.store import listed, prepared
 from sync.store.audiences import Stored
 from sync.store.candidates import Scan
-from sync.store.computation import IN_ONE_STATEMENT, Computation, into_table
+from sync.store.computation import AT_ONCE, IN_ONE_STATEMENT, Computation, into_table
 from sync.store.dialect import CANDIDATES, COMPUTED, DIFFERENCE, analyze, created_as, dropped, emptied, keyed, upsert, without_jit
 from sync.store.listed import LISTED_PAIRS, PAIRS
 from sync.store.prepared import Prepared
@@ -130,27 +130,37 @@ def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     return Prepared(select(found.c.profile_id, found.c.value).order_by(found.c.profile_id), before=created_as(DIFFERENCE))
 
 
-def few_in(answers: Sequence[Sequence[Any]], few: int = FEW) -> list[int] | None:
-    """Return the ids that searches for one more than a few have found, in order; None where they are more than a few."""
-    found = {id for answer in answers for (id,) in answer}
-    return sorted(found) if len(found) <= few and all(len(answer) <= few for answer in answers) else None
-
-
 def of_concerned(
     connection: Connection,
     audience: Stored,
     computation: Computation,
     now: int,
     told: Mapping[str, int],
-    ids: Sequence[int] | None,
+    answers: Sequence[Sequence[Any]],
+    few: int = FEW,
 ) -> Difference:
     """Compare what is computed of those whom something happened to with the ledger; of the others nothing has changed.
 
-    `ids` are theirs, or None where they are many: `told` is where the stretches lie in which those are to be searched.
+    `answers` are those to what the computation had `asking` about one more than a `few`; `told` is where the stretches lie.
     """
+    if computation.at_once is None:
+        ids, rows = _few_in(answers, few), []
+    else:
+        [[(_, found, listed_ids), *rows]] = answers
+        ids = listed.ids_in(listed_ids) if found <= few else None
     if ids is None:
         return _of_many(connection, audience, computation, now, told)
-    return _of_listed(connection, audience, computation, now, listed.values(ids)) if ids else of_nobody(audience)
+    if not ids:
+        return of_nobody(audience)
+    if computation.at_once is None or len(ids) > AT_ONCE:
+        rows = computation.of_listed.rows(connection, now=now, ids=listed.values(ids), audience=audience.id)
+    return _of_few(audience, rows)
+
+
+def _few_in(answers: Sequence[Sequence[Any]], few: int) -> list[int] | None:
+    """Return the ids that searches for one more than a few have found, in order; None where they are more than a few."""
+    found = {id for answer in answers for (id,) in answer}
+    return sorted(found) if len(found) <= few and all(len(answer) <= few for answer in answers) else None
 
 
 def of_nobody(audience: Stored) -> Difference:
@@ -208,10 +218,11 @@ def _of(audience_id: int) -> ColumnElement[bool]:
     return memberships.c.audience_id == audience_id
 
 
-def _of_listed(connection: Connection, audience: Stored, computation: Computation, now: int, ids: str) -> Difference:
+def _of_few(audience: Stored, rows: Iterable[Any]) -> Difference:
+    """Compare, by rows of (whether it is computed now, profile_id, value)."""
     computed: dict[int, str] = {}
     recorded: dict[int, str | None] = {}
-    for is_computed, id, value in computation.of_listed.rows(connection, now=now, ids=ids, audience=audience.id):
+    for is_computed, id, value in rows:
         (computed if is_computed else recorded)[id] = value
     nothing = OUT if audience.is_audience else None
     gone = {id: nothing for id, value in recorded.items() if _is_present(audience, value) and id not in computed}

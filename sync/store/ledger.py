@@ -6,7 +6,7 @@ A row is owed while the two differ. `false` stays as a tombstone. What a run fou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -40,6 +40,7 @@ from sync.store.audiences import Stored, about
 from sync.store.bulk import Question
 from sync.store.dialect import in_no_hurry, upsert
 from sync.store.difference import Difference, present
+from sync.store.listed import LISTED_PAIRS
 from sync.store.prepared import Prepared
 from sync.store.runs import opened_in
 from sync.store.schema import UNSETTLED, audiences, changes, memberships, profiles
@@ -98,8 +99,11 @@ def record(
     *,
     take_over: bool,
     resync: bool,
+    answers: Sequence[Any] = (),
 ) -> Debt:
     """Record changes and ledger for a run that has been begun; return what it has to tell.
+
+    `answers` are those to what `recording` gave, where that was asked already: who has changed is recorded then.
 
     With `take_over` earlier runs end, and this one answers for whatever they left; without it they go on, and give up only the
     users about whom this run has something newer to tell, so that its cost follows what changed. With `resync`, which takes over,
@@ -109,6 +113,8 @@ def record(
         runs.supersede(connection, audience.id, run_id, now)
     if found.rows is None:
         told = NOTHING
+    elif answers:
+        told = _taken_over(connection, audience, found, found.rows, run_id, now, *_before_and_after(*answers))
     elif found.before == 0 and _ANY.execute(connection, audience=audience.id).first() is None:
         told = _record_first(connection, audience, found, found.rows, at, run_id)
     else:
@@ -140,12 +146,34 @@ def _record(
     """Record who changed, and return what is to be told about them."""
     statements = _recording(rows, connection.dialect.name)
     told = {**found.told, "audience": audience.id, "instant": at, "run": run_id}
-    earlier, later = (_by_run(rows) for rows in statements.record(connection, told))
+    return _taken_over(connection, audience, found, rows, run_id, now, *statements.record(connection, told))
+
+
+def recording(connection: Connection, audience: Stored, found: Difference, at: datetime) -> list[Question]:
+    """Return what can be told with `opening`, and right after it, to record who changed; the answers go to `record`.
+
+    That is nothing where rows stand in a table, or where it takes several statements.
+    """
+    at_once = None if found.rows is not LISTED_PAIRS else _recording(LISTED_PAIRS, connection.dialect.name).at_once
+    return [] if at_once is None else [Question(at_once, {**found.told, "audience": audience.id, "instant": at})]
+
+
+def _taken_over(
+    connection: Connection,
+    audience: Stored,
+    found: Difference,
+    rows: FromClause,
+    run_id: int,
+    now: datetime,
+    before: Iterable[Any],
+    after: Iterable[Any],
+) -> Debt:
+    """Let a run answer for those whose rows have been recorded; return what it is to tell about them."""
     if not audience.is_audience:
         dates.replace_values(connection, audience.key, rows, found.told)
-    runs.relieve(connection, {id: debt.owed for id, debt in earlier.items() if id != run_id}, now)
+    runs.relieve(connection, {id: debt.owed for id, debt in _by_run(before).items() if id != run_id}, now)
     # All of them are this run's now.
-    return later.get(run_id, NOTHING)
+    return _by_run(after).get(run_id, NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,13 +187,13 @@ class _Recording:
     """Of an audience that has none yet: to look for each beforehand takes as long as to write it."""
     rows: Prepared
     at_once: Prepared | None
-    """All of that, where a database can, with what is still to be told before, as `answering` has it and marked so, and after."""
+    """All of that, where a database can, with what is still to be told before, as `answering` has it and marked so, and after. The
+    run is the one that was begun last over the connection."""
 
     def record(self, connection: Connection, told: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         """Record the rows, and return what was and what is still to be told about their users."""
         if self.at_once is not None:
-            found = self.at_once.rows(connection, **told)
-            return [row for is_before, *row in found if is_before], [row for is_before, *row in found if not is_before]
+            return _before_and_after(self.at_once.rows(connection, **told))
         earlier = self.answering.rows(connection, **told)
         self.changes.execute(connection, **told)
         self.rows.execute(connection, **told)
@@ -175,24 +203,33 @@ class _Recording:
 @lru_cache
 def _recording(rows: FromClause, database: str) -> _Recording:
     """Return the statements for a table of rows; there are few such tables, and each is always the same."""
-    changed, recorded = insert(changes).from_select(list(_CHANGE), _changes(rows)), _recorded(rows, database)
-    answering = runs.answering(_AUDIENCE, select(rows.c.profile_id))
     return _Recording(
-        answering=Prepared(answering),
-        changes=Prepared(changed),
-        first_rows=Prepared(insert(memberships).from_select(list(_ROW), _owed(rows))),
-        rows=Prepared(recorded),
-        at_once=None if database == "sqlite" else Prepared(_at_once(answering, changed, recorded)),
+        answering=Prepared(_answering(rows)),
+        changes=Prepared(_changes(rows, _RUN)),
+        first_rows=Prepared(insert(memberships).from_select(list(_ROW), _owed(rows, _RUN))),
+        rows=Prepared(_recorded(rows, _RUN, database)),
+        at_once=None if database == "sqlite" else Prepared(_at_once(rows, database)),
     )
 
 
-def _at_once(answering: Select[Any], changed: Insert, recorded: Any) -> CompoundSelect[Any]:
+def _answering(rows: FromClause) -> Select[Any]:
+    return runs.answering(_AUDIENCE, select(rows.c.profile_id))
+
+
+def _at_once(rows: FromClause, database: str) -> CompoundSelect[Any]:
     """Write changes and rows in one statement, all of which sees what was there before it, but for what it gives back itself."""
-    m = memberships.c
-    written = recorded.returning(m.run_id, m.state, m.value).cte("written").c
+    m, answering, changed = memberships.c, _answering(rows), _changes(rows, runs.BEGUN_LAST)
+    written = _recorded(rows, runs.BEGUN_LAST, database).returning(m.run_id, m.state, m.value).cte("written").c
     after = select(false(), written.run_id, written.state, func.count()).group_by(written.run_id, written.state)
     due = (written.state.in_(_DUE), written.value.is_not(None))
     return union_all(select(true(), *answering.subquery().c), after.where(*due)).add_cte(changed.cte("changed"))
+
+
+def _before_and_after(rows: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    before, after = list[Any](), list[Any]()
+    for is_before, *row in rows:
+        (before if is_before else after).append(row)
+    return before, after
 
 
 def _by_run(rows: Iterable[Any]) -> dict[int, Debt]:
@@ -325,18 +362,19 @@ _RUN: Final = prepared.told("run", BigInteger())
 _ANY: Final = Prepared(select(memberships.c.profile_id).where(memberships.c.audience_id == _AUDIENCE).limit(1))
 
 
-def _changes(rows: FromClause) -> Select[Any]:
-    return select(_AUDIENCE, rows.c.profile_id, _RUN, rows.c.value, _INSTANT).order_by(rows.c.profile_id)
+def _changes(rows: FromClause, run: ColumnElement[int]) -> Insert:
+    changed = select(_AUDIENCE, rows.c.profile_id, run, rows.c.value, _INSTANT).order_by(rows.c.profile_id)
+    return insert(changes).from_select(list(_CHANGE), changed)
 
 
-def _owed(found: FromClause) -> Select[Any]:
+def _owed(found: FromClause, run: ColumnElement[int]) -> Select[Any]:
     columns = (_AUDIENCE, found.c.profile_id, found.c.value, _INSTANT)
-    return select(*columns, literal(State.OWED.value), literal(0), _RUN).order_by(found.c.profile_id)
+    return select(*columns, literal(State.OWED.value), literal(0), run).order_by(found.c.profile_id)
 
 
-def _recorded(found: FromClause, database: str) -> Any:
+def _recorded(found: FromClause, run: ColumnElement[int], database: str) -> Any:
     # A condition that always holds: SQLite cannot parse INSERT … SELECT … ON CONFLICT without one.
-    statement = upsert(database, memberships).from_select(list(_ROW), _owed(found).where(true()))
+    statement = upsert(database, memberships).from_select(list(_ROW), _owed(found, run).where(true()))
     return statement.on_conflict_do_update(
         index_elements=[memberships.c.audience_id, memberships.c.profile_id],
         set_={

@@ -195,6 +195,9 @@ def rows(name: str, types: Mapping[str, type[TypeEngine[Any]]]) -> FromClause:
 
 LISTED_PAIRS: Final = _pairs()
 
+# Made once, before there are threads (`sync.store.basis` says why).
+_ids_decoder: Final = msgspec.json.Decoder(list[int])
+
 
 def pairs(rows: Iterable[tuple[int, str | None]]) -> str:
     """Return the parameter for pairs of a profile's id and a value, which is JSON itself, or nothing."""
@@ -204,6 +207,11 @@ def pairs(rows: Iterable[tuple[int, str | None]]) -> str:
 def values(some: Iterable[str] | Iterable[int]) -> str:
     """Return the parameter for ids, or for whatever `one_of` looks for."""
     return encode([*some])
+
+
+def ids_in(text: str) -> list[int]:
+    """Read ids that the database lists in JSON."""
+    return _ids_decoder.decode(text)
 
 
 def documents(some: Iterable[Mapping[str, Writable]]) -> str:

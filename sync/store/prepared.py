@@ -49,6 +49,9 @@ class Prepared:
     statement: ClauseElement
     before: str = ""
     """What SQL has to say before it; SQLAlchemy before 2.1 has no CREATE TABLE … AS."""
+    planned_once: bool = False
+    """Whether PostgreSQL is to keep one plan for whatever it is told, where `bulk.answers` asks it beside others: of a statement
+    that goes by the same indexes whatever that is, and is planned for longer than it is executed."""
     _written: dict[str, _Written] = field(default_factory=dict, repr=False)
 
     def execute(self, connection: Connection, **told: Any) -> CursorResult[Any]:

@@ -30,6 +30,8 @@ _COUNTS = ("members", "entered", "exited", "changed", "owed", "accepted", "rejec
 
 # Executed in every run, so they are written once.
 _LAST: Final = Prepared(select(func.max(runs.c.id)).where(runs.c.audience_id == told("audience", BigInteger())))
+BEGUN_LAST: Final = func.currval(func.pg_get_serial_sequence(runs.name, runs.c.id.name), type_=BigInteger())
+"""The id of the run that was begun last over the same connection to PostgreSQL, for what is told together with that."""
 _FOUND: Final = ("members", "entered", "exited", "changed", "owed")
 _OPENED: Final = Prepared(
     insert(runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -9,9 +10,10 @@ from sqlalchemy import Connection, Table, inspect, select
 
 from sync.compute import compute
 from sync.language.parse import parse_audience, parse_computed_trait
-from sync.store import Store, basis, difference
+from sync.language.tree import Query
+from sync.store import Store, basis, bulk, difference
 from sync.store.audiences import Stored
-from sync.store.computation import Computation
+from sync.store.computation import AT_ONCE, Computation
 from sync.store.difference import FEW, Difference
 from sync.store.types import to_micros
 from tests.make import after, again, audience, computed_trait, keep, standing_clock, track
@@ -26,6 +28,10 @@ def happens(store: Store) -> None:
     keep(store, *(track(f"v{number}", "Viewed", at=after(days=5)) for number in range(3)))
 
 
+def written(store: Store, query: str, parse: Callable[[str], Query] = parse_audience) -> Computation:
+    return Computation.of(parse(query), {}, store.engine.dialect.name)
+
+
 def stretches(stored: Stored, computation: Computation, at: datetime) -> dict[str, int]:
     """Return where a run would search."""
     then = basis.from_json(stored.basis)
@@ -37,8 +43,8 @@ def stretches(stored: Stored, computation: Computation, at: datetime) -> dict[st
 def concerned(connection: Connection, stored: Stored, computation: Computation, at: datetime, few: int = FEW) -> Difference:
     """Find what a run would change, in lists where no more than a few are concerned."""
     told = stretches(stored, computation, at)
-    ids = difference.few_in([one.rows(connection) for one in computation.searching(told, few + 1)], few)
-    return difference.of_concerned(connection, stored, computation, to_micros(at), told, ids)
+    answers = bulk.answers(connection, *computation.asking(told, few + 1, stored.id, to_micros(at)))
+    return difference.of_concerned(connection, stored, computation, to_micros(at), told, answers, few)
 
 
 def told_of(found: Difference) -> tuple[int, int, int, int]:
@@ -53,7 +59,7 @@ def test_few_and_many_users_give_the_same_difference(store: Store, make, query: 
     stored = make(store, query=query)
     compute(store, stored, after(), standing_clock())
     happens(store)
-    stored, at, computation = again(store, stored), after(days=15), Computation.of(parse(query), {})
+    stored, at, computation = again(store, stored), after(days=15), written(store, query, parse)
 
     with store.reading() as connection:
         few, digests = [], []
@@ -67,11 +73,27 @@ def test_few_and_many_users_give_the_same_difference(store: Store, make, query: 
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize("entering", [1, AT_ONCE, AT_ONCE + 1])
+def test_so_few_users_that_all_is_asked_at_once_and_more_give_what_happened(store: Store, entering: int) -> None:
+    keep(store, track("ann"))
+    stored = audience(store, query=RECENT)
+    compute(store, stored, after(), standing_clock())
+    # Twice each, by which whoever searches finds them several times.
+    keep(store, *(track(f"u{number}", at=after(days=day)) for number in range(entering) for day in (1, 2)))
+    stored, computation = again(store, stored), written(store, RECENT)
+
+    with store.reading() as connection:
+        found = concerned(connection, stored, computation, after(days=3))
+
+    assert found.rows is difference.LISTED_PAIRS
+    assert told_of(found) == (1, entering, 0, entering)
+
+
 def test_nobody_concerned_is_no_difference(store: Store) -> None:
     keep(store, track("ann"))
     stored = audience(store, query=RECENT)
     compute(store, stored, after(), standing_clock())
-    stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
+    stored, computation = again(store, stored), written(store, RECENT)
 
     with store.reading() as connection:
         found = concerned(connection, stored, computation, after(days=1))
@@ -82,7 +104,7 @@ def test_nobody_concerned_is_no_difference(store: Store) -> None:
 def test_the_table_of_a_difference_has_its_key(store: Store) -> None:
     """Or PostgreSQL goes through a hundred thousand users for each of a hundred thousand, once one run has looked at everyone."""
     keep(store, track("ann", at=after(days=-20)))
-    stored, computation = audience(store, query=RECENT), Computation.of(parse_audience(RECENT), {})
+    stored, computation = audience(store, query=RECENT), written(store, RECENT)
 
     with store.reading() as connection:
         found = difference.of_everyone(connection, stored, computation.of_everyone, to_micros(after()))
@@ -97,7 +119,7 @@ def test_what_a_look_at_everyone_finds_lies_in_the_order_in_which_it_is_recorded
     stored = audience(store, query=RECENT)
     compute(store, stored, after(), standing_clock())
     happens(store)
-    stored, computation = again(store, stored), Computation.of(parse_audience(RECENT), {})
+    stored, computation = again(store, stored), written(store, RECENT)
 
     with store.reading() as connection:
         found = difference.of_everyone(connection, stored, computation.of_everyone, to_micros(after(days=15)))
@@ -113,7 +135,7 @@ def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_
     stored = audience(store, query=RECENT)
     compute(store, stored, after(), standing_clock())
     happens(store)
-    stored, at, computation = again(store, stored), after(days=15), Computation.of(parse_audience(RECENT), {})
+    stored, at, computation = again(store, stored), after(days=15), written(store, RECENT)
 
     with store.reading() as connection:
         found = [

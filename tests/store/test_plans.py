@@ -204,7 +204,7 @@ def test_who_has_a_user_id_is_known_without_reading_the_rows_of_profiles_on_post
     keep(store, *(identify(f"u{number}", {"about": "long " * 100}) for number in range(2_000)))
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE profiles")
-    computation = Computation.of(parse_audience("event('Order Completed').count() >= 1"), {})
+    computation = Computation.of(parse_audience("event('Order Completed').count() >= 1"), {}, "postgresql")
     told = {"now": to_micros(after()), "ids": listed.values(range(0, 2_000, 20)), "audience": 1}
 
     (of_few,) = explained(store, lambda connection: computation.of_listed.execute(connection, **told), "profiles")
