@@ -3,8 +3,8 @@
 Looks only at those about whom something arrived since the last run or over whom time passed; at everyone on the first run, when the
 query or what it refers to has changed, and when asked. It is the same statement, of more or fewer users.
 
-The large query runs in a transaction that reads; the difference is recorded in a second one that writes only what changed. If
-somebody else computed the same audience in between, it is begun anew. Both together end in time, or are ended (`Store.longest`).
+The large query locks nothing; what it found is recorded in a transaction that writes only what changed. If somebody else computed
+the same audience in between, it is begun anew. Both together end in time, or are ended (`Store.longest`).
 """
 
 from __future__ import annotations
