@@ -102,8 +102,8 @@ class Meanwhile:
             def __exit__(self, *reason: Any) -> Any:
                 return self._context.__exit__(*reason)
 
-            def reading(self) -> Any:
-                return self._session.reading()
+            def looking(self) -> Any:
+                return self._session.looking()
 
             def writing(self) -> Any:
                 while outer._happens:
