@@ -25,6 +25,7 @@ from sqlalchemy import func, select
 from benchmarks.bare import CALLS, OWED, Bare
 from benchmarks.databases import opened
 from benchmarks.feeding import feed, request
+from benchmarks.flags import at_least_one
 from benchmarks.report import Report, Timing, require, require_equal
 from benchmarks.serving import Running, serving, serving_nothing
 from benchmarks.traffic import BATCH, Traffic
@@ -43,7 +44,9 @@ NOTHING: Final = "requests to an empty handler"
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--batches", type=int, default=300, metavar="N", help="batches in a round")
-    parser.add_argument("--calls", type=int, default=BATCH, metavar="N", help="calls in a batch; some 900 are what the door takes")
+    parser.add_argument(
+        "--calls", type=at_least_one, default=BATCH, metavar="N", help="calls in a batch; some 900 are what the door takes"
+    )
     parser.add_argument("--singles", type=int, default=5000, metavar="N", help="single calls in a round, and empty requests")
     parser.add_argument("--senders", type=int, default=32, metavar="N", help="connections that send batches at the same time")
     parser.add_argument("--few", type=int, default=8, metavar="N", help="connections that send as many batches once more")

@@ -27,6 +27,7 @@ from sqlalchemy import make_url, select
 from benchmarks import sink
 from benchmarks.asking import answers_of, asking
 from benchmarks.databases import opened
+from benchmarks.flags import at_least_one
 from benchmarks.report import Report, require, require_equal
 from benchmarks.serving import serving_all
 from benchmarks.steady import Pace, Sent, sending
@@ -56,12 +57,12 @@ _DRAINED_WITHIN: Final = 900.0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=int, default=300, metavar="N", help="for which somebody reads")
+    parser.add_argument("--seconds", type=at_least_one, default=300, metavar="N", help="for which somebody reads")
     parser.add_argument("--alone", type=int, default=60, metavar="N", help="seconds before that")
     parser.add_argument("--warm", type=int, default=5, metavar="N", help="seconds before those, which are not measured")
-    parser.add_argument("--rate", type=int, default=1000, metavar="N", help="calls a second")
-    parser.add_argument("--batch", type=int, default=10, metavar="N", help="calls in a batch")
-    parser.add_argument("--connections", type=int, default=8, metavar="N")
+    parser.add_argument("--rate", type=at_least_one, default=1000, metavar="N", help="calls a second")
+    parser.add_argument("--batch", type=at_least_one, default=10, metavar="N", help="calls in a batch")
+    parser.add_argument("--connections", type=at_least_one, default=8, metavar="N")
     parser.add_argument("--idle", action="store_true", help="hold the transaction open, and ask nothing more")
 
 

@@ -37,12 +37,12 @@ from sync.instant import iso
 from sync.jobs import Jobs
 from sync.lead import LEAD, Lead, fence_of
 from sync.membership import Outcome, Run
+from sync.silent import end_silent
 from sync.slots import latest_slot, slots_between, trigger_of
 from sync.store import Session, Store, audiences, leases, requested
 from sync.store.audiences import Stored
 from sync.store.leases import Lease
 from sync.store.requested import Requested
-from sync.store.silent import end_silent
 from sync.store.waiting import waiting
 
 log = logging.getLogger(__name__)
@@ -133,16 +133,12 @@ class Scheduler:
         # What a run that was ended would have counted as skipped.
         self._uncounted: dict[str, int] = {}
         self._said_skipped: dict[str, datetime] = {}
-        # The run that each audience is held by, so that it is said once.
+        # The run that each audience is held by, and the later time that it was computed as of, so that each is said once.
         self._guarded: dict[str, int | None] = {}
-        # The later time that each was computed as of, so that it is said once.
         self._ahead: dict[str, datetime] = {}
         self._gate = Gate(AT_ONCE, long)
-        # The heart must beat while every worker is busy.
-        self._executors = {"default": ThreadPoolExecutor(THREADS), "heart": ThreadPoolExecutor(1)}
-        if not store.on_sqlite:
-            # All the others may wait for what a process has locked that has fallen silent.
-            self._executors["silent"] = ThreadPoolExecutor(1)
+        # The heart must beat while every worker is busy; and both may wait for what a process has locked that has fallen silent.
+        self._executors = {"default": ThreadPoolExecutor(THREADS), "heart": ThreadPoolExecutor(1), "silent": ThreadPoolExecutor(1)}
         # APScheduler's own default drops a run that is more than a second late.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         self._beaten = time.monotonic()
@@ -156,7 +152,7 @@ class Scheduler:
         self.rebuild()
         self.every(self._beat_every, self._beat, next_run_time=system_clock())
         if not self._store.on_sqlite:
-            self._apscheduler.add_job(self._end_silent, trigger_of(Every(self._beat_every)), executor="silent")
+            self._apscheduler.add_job(end_silent, trigger_of(Every(self._beat_every)), args=[self._store], executor="silent")
         self.every(LOOK, self._look_if_leading)
         self.every(STAND_BY, self._stand_by, id=_STAND_BY)
         if self.lead.held is not None:
@@ -211,8 +207,7 @@ class Scheduler:
 
     def _run_if_leading(self, key: str) -> None:
         with self._gate.passed():
-            lease = self.lead.held
-            if lease is not None:
+            if (lease := self.lead.held) is not None:
                 self.run_due(key, fence_of(lease))
 
     def run_due(self, key: str, fence: Fence | None = None) -> None:
@@ -483,17 +478,6 @@ class Scheduler:
             with suppress(JobLookupError):
                 self._apscheduler.resume_job(_STAND_BY)
         self._beaten = time.monotonic()
-
-    def _end_silent(self) -> None:
-        """Let nobody be kept waiting by a process that was stopped; whoever stands by does so too, since the leader may be it."""
-        try:
-            with self._store.writing() as connection:
-                ended = end_silent(connection)
-        except SyncError as error:
-            log.warning("cannot find out whether another process has fallen silent: %s", error)
-            return
-        if ended:
-            log.warning("%d sessions of processes that had fallen silent in the middle of a transaction were ended", ended)
 
     def _add(self, key: str, schedule: Schedule) -> None:
         trigger = trigger_of(schedule)

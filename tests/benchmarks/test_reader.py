@@ -52,3 +52,19 @@ def test_what_is_due_while_the_server_is_slow_counts_from_when_it_was_due() -> N
     assert sent.each[0] >= 0.3
     assert sent.each[-1] >= sent.each[0] + 0.15 * (len(sent.each) - 1)
     assert (sent.statuses, sent.taken) == ({"201": 10 * len(sent.each)}, [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["reader", "--rate", "0"], "--rate: '0' is not a whole number from 1 on"),
+        (["reader", "--seconds", "x"], "--seconds: 'x' is not a whole number from 1 on"),
+        (["ingest", "--calls", "-1"], "--calls: '-1' is not a whole number from 1 on"),
+    ],
+)
+def test_a_number_of_which_there_must_be_one_is_refused_before_anything_is_begun(flags: list[str], said: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *flags])
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
