@@ -15,11 +15,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Row,
     Table,
     Text,
     and_,
-    bindparam,
     insert,
     select,
     update,
@@ -71,7 +69,7 @@ class Stored:
         return self.retired_at is not None
 
 
-def about(table: Table, profile_id: int) -> ColumnElement[bool]:
+def about(table: Table, profile_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Return whether a row of the ledger or of its history is about one user.
 
     By the key, audience by audience, since another index would be written for every row.
@@ -81,7 +79,7 @@ def about(table: Table, profile_id: int) -> ColumnElement[bool]:
 
 def all_stored(connection: Connection) -> tuple[Stored, ...]:
     """Return every definition there ever was, in the order of their keys."""
-    return tuple(_stored(row) for row in connection.execute(_ALL))
+    return tuple(_stored(row) for row in _ALL.records(connection))
 
 
 def standing(connection: Connection) -> tuple[Stored, ...]:
@@ -91,15 +89,16 @@ def standing(connection: Connection) -> tuple[Stored, ...]:
 
 def by_key(connection: Connection, key: str) -> Stored:
     """Return one definition, retired or not. Raises NotFound."""
-    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
-    if row is None:
+    found = _BY_KEY.records(connection, wanted=key)
+    if not found:
         raise NotFound(f"there is no audience or computed trait {key!r}; `personas-sync audiences` lists them")
-    return _stored(row)
+    return _stored(found[0])
 
 
 def locked(connection: Connection, id: int) -> Stored:
     """Return one definition, and keep every other writer away from it until the transaction ends."""
-    return _stored(connection.execute(_LOCKED, {"id": id}).one())
+    (row,) = _LOCKED.records(connection, which=id)
+    return _stored(row)
 
 
 _EACH: Final = select(audiences.c.id).order_by(audiences.c.id)
@@ -182,9 +181,9 @@ def require(connection: Connection, keys: Sequence[str]) -> tuple[Stored, ...]:
 
 
 # Executed in every run, so they are written once.
-_ALL: Final = select(audiences).order_by(audiences.c.key)
-_BY_KEY: Final = select(audiences).where(audiences.c.key == bindparam("key"))
-_LOCKED: Final = select(audiences).where(audiences.c.id == bindparam("id")).with_for_update()
+_ALL: Final = Prepared(select(audiences).order_by(audiences.c.key))
+_BY_KEY: Final = Prepared(select(audiences).where(audiences.c.key == told("wanted", Text())))
+_LOCKED: Final = Prepared(select(audiences).where(audiences.c.id == told("which", BigInteger())).with_for_update())
 _REMEMBERED: Final = update(audiences).values(
     computed_at=told("instant", Instant()),
     computed_version=told("version", Integer()),
@@ -219,7 +218,7 @@ def _values(definition: Definition) -> dict[str, Any]:
     }
 
 
-def _stored(row: Row[Any]) -> Stored:
+def _stored(row: Any) -> Stored:
     definition = Definition(
         kind=Kind(row.kind),
         key=row.key,

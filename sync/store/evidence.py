@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, null, select
+from sqlalchemy import BigInteger, Connection, Row, Select, Text, and_, null, select
 
 from sync.audience import Kind
 from sync.delivery import State
@@ -19,6 +19,7 @@ from sync.json_value import Json
 from sync.language.reading import Event
 from sync.profile import known
 from sync.store import ledger_claims
+from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences, calls, changes, memberships, profiles, runs
 
 
@@ -74,10 +75,10 @@ class Standing:
 
 def traits_of(connection: Connection, user_id: str) -> tuple[int, dict[str, Json]]:
     """Return a user's profile id and the traits that stand. Raises NotFound."""
-    row = connection.execute(select(profiles.c.id, profiles.c.traits).where(profiles.c.user_id == user_id)).one_or_none()
-    if row is None:
+    found = _TRAITS.records(connection, user=user_id)
+    if not found:
         raise NotFound(no_user(user_id))
-    return row.id, known(row.traits)
+    return found[0].id, known(found[0].traits)
 
 
 def no_user(user_id: str) -> str:
@@ -111,28 +112,40 @@ def references_of(connection: Connection, profile_id: int, keys: Collection[str]
 
 def standing(connection: Connection, audience_id: int, profile_id: int) -> Standing | None:
     """Return the ledger's row; None where it never had anything to say."""
-    m = memberships.c
-    columns = (m.value, m.accepted, m.since, m.accepted_at, m.state, m.attempts, m.reason)
-    row = connection.execute(select(*columns).where(m.audience_id == audience_id, m.profile_id == profile_id)).one_or_none()
+    found = _STANDING.records(connection, audience=audience_id, profile=profile_id)
     sent = ledger_claims.sent_to(connection, profile_id).get(audience_id)
-    if row is None:
+    if not found:
         return None
+    (row,) = found
     on_its_way = {} if sent is None else {"state": State.SENDING.value, "attempts": row.attempts + 1}
-    return Standing(**{**row._mapping, "sent": sent, **on_its_way})
+    return Standing(**{**row._asdict(), "sent": sent, **on_its_way})
 
 
 def last_turn(connection: Connection, audience_id: int, profile_id: int, until: datetime | None) -> Turn | None:
     """Return the latest entry, exit or new value, up to and including an instant if one is given."""
-    statement = _turns().where(changes.c.profile_id == profile_id, changes.c.audience_id == audience_id)
-    if until is not None:
-        statement = statement.where(changes.c.at <= until)
-    row = connection.execute(statement.order_by(changes.c.run_id.desc()).limit(1)).one_or_none()
-    return None if row is None else Turn(**row._mapping)
+    latest = _LATEST_TURN if until is None else _LATEST_TURN_UNTIL
+    found = latest.records(connection, audience=audience_id, profile=profile_id, until=until)
+    return Turn(**found[0]._asdict()) if found else None
 
 
-def _turns() -> Select[Any]:
-    columns = (changes.c.value, changes.c.at, changes.c.run_id, runs.c.at.label("run_at"), runs.c.started_at)
-    return select(*columns).select_from(changes.outerjoin(runs, runs.c.id == changes.c.run_id))
+# Asked of one user after another, so they are written once.
+_TRAITS: Final = Prepared(select(profiles.c.id, profiles.c.traits).where(profiles.c.user_id == told("user", Text())))
+_AUDIENCE, _PROFILE = (told(name, BigInteger()) for name in ("audience", "profile"))
+_M: Final = memberships.c
+_STANDING: Final = Prepared(
+    select(_M.value, _M.accepted, _M.since, _M.accepted_at, _M.state, _M.attempts, _M.reason).where(
+        _M.audience_id == _AUDIENCE, _M.profile_id == _PROFILE
+    )
+)
+_TURNS: Final = (
+    select(changes.c.value, changes.c.at, changes.c.run_id, runs.c.at.label("run_at"), runs.c.started_at)
+    .select_from(changes.outerjoin(runs, runs.c.id == changes.c.run_id))
+    .where(changes.c.profile_id == _PROFILE, changes.c.audience_id == _AUDIENCE)
+    .order_by(changes.c.run_id.desc())
+    .limit(1)
+)
+_LATEST_TURN: Final = Prepared(_TURNS)
+_LATEST_TURN_UNTIL: Final = Prepared(_TURNS.where(changes.c.at <= told("until", changes.c.at.type)))
 
 
 def _event(row: Row[Any]) -> StoredEvent:

@@ -324,15 +324,7 @@ def members_at(connection: Connection, audience: Stored, at: datetime) -> Iterat
 
 def of_user(connection: Connection, profile_id: int) -> list[Any]:
     """Return what every audience and computed trait says of one user: key, kind, value, since, accepted, state, reason."""
-    m, state = memberships.c, ledger_claims.state().label("state")
-    statement = (
-        select(audiences.c.key, audiences.c.kind, m.value, m.since, m.accepted, m.accepted_at, state, m.reason)
-        .select_from(memberships)
-        .join(audiences, audiences.c.id == m.audience_id)
-        .where(about(memberships, profile_id))
-        .order_by(audiences.c.key)
-    )
-    return list(connection.execute(statement))
+    return _OF_USER.records(connection, profile=profile_id)
 
 
 def _is(*states: str) -> ColumnElement[bool]:
@@ -359,6 +351,15 @@ _AUDIENCE: Final = prepared.told("audience", BigInteger())
 _INSTANT: Final = prepared.told("instant", changes.c.at.type)
 _RUN: Final = prepared.told("run", BigInteger())
 
+_M: Final = memberships.c
+_OF_USER: Final = Prepared(
+    select(audiences.c.key, audiences.c.kind, _M.value, _M.since, _M.accepted, _M.accepted_at, ledger_claims.state().label("state"))
+    .add_columns(_M.reason)
+    .select_from(memberships)
+    .join(audiences, audiences.c.id == _M.audience_id)
+    .where(about(memberships, prepared.told("profile", BigInteger())))
+    .order_by(audiences.c.key)
+)
 _ANY: Final = Prepared(select(memberships.c.profile_id).where(memberships.c.audience_id == _AUDIENCE).limit(1))
 
 

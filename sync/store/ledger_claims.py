@@ -37,7 +37,7 @@ from sync.json_value import encode
 from sync.store import bulk, leases
 from sync.store.leases import Lease
 from sync.store.listed import any_of, elements_of, ids_of, last_of, one_of, values
-from sync.store.prepared import Prepared
+from sync.store.prepared import Prepared, told
 from sync.store.schema import claims, memberships
 
 CLAIMS: Final = "claims"
@@ -139,9 +139,7 @@ def _decoded(profile_ids: str) -> list[int]:
 
 def sent_to(connection: Connection, profile_id: int) -> dict[int, str]:
     """Return what is on the way to a user, by audience."""
-    return {
-        row.audience_id: row.sent for row in connection.execute(select(claims.c.audience_id, claims.c.sent).where(_has(profile_id)))
-    }
+    return dict(_SENT_TO.rows(connection, profile=profile_id))
 
 
 def state() -> ColumnElement[str]:
@@ -194,5 +192,8 @@ def in_those() -> ColumnElement[bool]:
     return any_of(memberships.c.profile_id, rows)
 
 
-def _has(profile_id: int) -> ColumnElement[bool]:
+def _has(profile_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     return claims.c.id.in_(select(claims.c.id).select_from(_EACH).where(_PROFILE.in_([profile_id])))
+
+
+_SENT_TO: Final = Prepared(select(claims.c.audience_id, claims.c.sent).where(_has(told("profile", BigInteger()))))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, select, text
+from sqlalchemy import BigInteger, Connection, Row, Select, Text, and_, func, select, text, true
 
 from sync.delivery import State
 from sync.errors import NotFound
@@ -16,6 +16,7 @@ from sync.profile import known
 from sync.store import ledger_claims
 from sync.store.audiences import about
 from sync.store.evidence import no_user
+from sync.store.prepared import Prepared, told
 from sync.store.profiles import ANONYMOUS_ID
 from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles, runs
 
@@ -74,20 +75,18 @@ class Change:
 
 def person(connection: Connection, user_id: str) -> Person:
     """Return a user's profile. Raises NotFound."""
-    row = connection.execute(select(profiles).where(profiles.c.user_id == user_id)).one_or_none()
-    if row is None:
+    found = _PERSON.records(connection, user=user_id)
+    if not found:
         raise NotFound(no_user(user_id))
-    theirs = (identifiers.c.profile_id == row.id) & (identifiers.c.type == ANONYMOUS_ID)
-    seen = select(func.count(), func.min(calls.c.timestamp), func.max(calls.c.timestamp)).where(calls.c.profile_id == row.id)
-    number, first, last = connection.execute(seen).one()
+    (row,) = found
     return Person(
         profile_id=row.id,
         user_id=user_id,
         traits=known(row.traits),
-        anonymous_ids=tuple(connection.scalars(select(identifiers.c.value).where(theirs).order_by(identifiers.c.value))),
-        calls=number,
-        first_seen_at=first,
-        last_seen_at=last,
+        anonymous_ids=tuple(value for (value,) in _ANONYMOUS_IDS.rows(connection, profile=row.id)),
+        calls=row.calls,
+        first_seen_at=row.first,
+        last_seen_at=row.last,
     )
 
 
@@ -111,19 +110,35 @@ def ledger_row(connection: Connection, audience_id: int, profile_id: int) -> Led
 
 def changes_of(connection: Connection, profile_id: int, limit: int) -> list[Change]:
     """Return a profile's latest entries, exits and new values, newest first, up to so many."""
-    statement = (
-        select(audiences.c.key, audiences.c.kind, changes.c.value, changes.c.at, changes.c.run_id)
-        .join(audiences, audiences.c.id == changes.c.audience_id)
-        .where(about(changes, profile_id))
-        .order_by(changes.c.at.desc(), changes.c.run_id.desc())
-        .limit(limit)
-    )
-    return [Change(**row._mapping) for row in connection.execute(statement)]
+    return [Change(**row._asdict()) for row in _CHANGES.records(connection, profile=profile_id, most=limit)]
 
 
 def latest_arrival(connection: Connection) -> datetime | None:
     """Return when the latest call came in; None before the first."""
     return connection.scalars(select(calls.c.received_at).order_by(calls.c.id.desc()).limit(1)).one_or_none()
+
+
+# Asked of one user after another, so they are written once.
+_PROFILE: Final = told("profile", BigInteger())
+_HERS: Final = profiles.c.user_id == told("user", Text())
+_SEEN: Final = (
+    select(func.count().label("calls"), func.min(calls.c.timestamp).label("first"), func.max(calls.c.timestamp).label("last"))
+    .where(calls.c.profile_id == select(profiles.c.id).where(_HERS).scalar_subquery())
+    .subquery()
+)
+_PERSON: Final = Prepared(select(profiles.c.id, profiles.c.traits, *_SEEN.c).join_from(profiles, _SEEN, true()).where(_HERS))
+_ANONYMOUS_IDS: Final = Prepared(
+    select(identifiers.c.value)
+    .where(identifiers.c.profile_id == _PROFILE, identifiers.c.type == ANONYMOUS_ID)
+    .order_by(identifiers.c.value)
+)
+_CHANGES: Final = Prepared(
+    select(audiences.c.key, audiences.c.kind, changes.c.value, changes.c.at, changes.c.run_id)
+    .join(audiences, audiences.c.id == changes.c.audience_id)
+    .where(about(changes, _PROFILE))
+    .order_by(changes.c.at.desc(), changes.c.run_id.desc())
+    .limit(told("most", BigInteger()))
+)
 
 
 def _rows() -> Select[Any]:

@@ -1,21 +1,23 @@
 """Statements that are executed again and again: written in SQL once for each database, and from then on only executed.
 
 SQLAlchemy finds out at every execution whether it has written a statement before, by looking at all of its parts; of a run that
-finds ten users that was most of the time. Values that differ are told by name (`told`). Rows come as the driver gives them:
-an instant is a number, a document is what the driver takes it for.
+finds ten users that was most of the time, and to make the parts anew each time was most of what it took to look up one. Values that
+differ are told by name (`told`). Rows come as the driver gives them: an instant is a number, a document is what the driver takes it
+for; or, by name, as the program has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, ClauseElement, Connection, CursorResult, Dialect, bindparam
+from sqlalchemy import BindParameter, ClauseElement, Connection, CursorResult, Dialect, SelectBase, bindparam
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 _ToDriver = Callable[[Any], Any]
+_FromDriver = Callable[[Sequence[Any]], Any]
 
 
 def told(name: str, type_: TypeEngine[Any]) -> BindParameter[Any]:
@@ -53,6 +55,7 @@ class Prepared:
     """Whether PostgreSQL is to keep one plan for whatever it is told, where `bulk.answers` asks it beside others: of a statement
     that goes by the same indexes whatever that is, and is planned for longer than it is executed."""
     _written: dict[str, _Written] = field(default_factory=dict, repr=False)
+    _read: dict[str, _FromDriver] = field(default_factory=dict, repr=False)
 
     def execute(self, connection: Connection, **told: Any) -> CursorResult[Any]:
         """Execute it with values by name; those that the statement does not ask for are passed over."""
@@ -73,6 +76,16 @@ class Prepared:
         result.close()
         return found
 
+    def records(self, connection: Connection, **told: Any) -> list[Any]:
+        """Execute it and return all rows with the names of its columns, and the program's own values: instants, documents.
+
+        Only of a SELECT, all of whose columns have names that Python has, too.
+        """
+        read = self._read.get(connection.dialect.name)
+        if read is None:
+            read = self._read[connection.dialect.name] = _reading(self.statement, connection.dialect)
+        return [read(row) for row in self.rows(connection, **told)]
+
 
 def _write(statement: ClauseElement, dialect: Dialect, before: str) -> _Written:
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
@@ -86,6 +99,15 @@ def _write(statement: ClauseElement, dialect: Dialect, before: str) -> _Written:
         asked=tuple(asked.items()),
         places=compiled.positiontup,
     )
+
+
+def _reading(statement: ClauseElement, dialect: Dialect) -> _FromDriver:
+    assert isinstance(statement, SelectBase), "it gives rows"
+    columns = [*statement.selected_columns]
+    # The names are the statement's to know.
+    record: Any = NamedTuple("record", [(one.name, Any) for one in columns])  # type: ignore[misc]
+    convert = [one.type.dialect_impl(dialect).result_processor(dialect, None) for one in columns]
+    return lambda row: record._make([_converted(*one) for one in zip(convert, row, strict=True)])
 
 
 def _converted(convert: _ToDriver | None, value: Any) -> Any:

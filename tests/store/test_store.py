@@ -136,6 +136,16 @@ def test_one_of_statements_told_together_that_is_refused_is_refused_with_the_oth
     assert names(store) == []
 
 
+def test_records_have_the_programs_own_values_by_the_names_of_the_columns(store: Store) -> None:
+    traits = {"plan": "pro", "seats": 3, "share": 1e22}
+    keep(store, identify("ann", traits, at=NOW, received_at=NOW))
+    everybody = Prepared(select(profiles.c.user_id, profiles.c.traits, profiles.c.created_at.label("made")))
+    with store.reading() as connection:
+        [found] = everybody.records(connection)
+
+    assert found._asdict() == {"user_id": "ann", "traits": traits, "made": NOW}
+
+
 def test_questions_are_answered_each_in_the_order_in_which_they_were_asked(store: Store) -> None:
     number = Prepared(select(told("number", BigInteger())).where(told("number", BigInteger()) > 0))
     with store.reading() as connection:

@@ -164,4 +164,5 @@ def test_a_large_body_that_is_hard_to_read_is_refused_quickly(place: Any, body: 
 
     assert answer.status_code in (200, 400, 413)
     assert place.calls == []
-    assert time.monotonic() - begun < 3
+    # A tenth of a second by itself; what this is to catch is a reader whose time grows with the square, which takes minutes.
+    assert time.monotonic() - begun < 20
