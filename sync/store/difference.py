@@ -116,16 +116,19 @@ def _comparing(values: Select[Any], nothing: str | None) -> Prepared:
     does not depend on the order.
     """
     now = values.subquery("computed").c
-    m = memberships.c
-    recorded = select(m.profile_id, m.value).where(m.audience_id == prepared.told("audience", BigInteger())).subquery("recorded")
-    then = recorded.c
-    joined = now.profile_id.table.join(recorded, now.profile_id == then.profile_id, full=True)
-    is_new = and_(now.profile_id.is_not(None), now.value.is_distinct_from(then.value))
-    was_present = then.value.is_not(None) if nothing is None else then.value == IN
+    its = memberships.c.audience_id == prepared.told("audience", BigInteger())
+    recorded = select(memberships.c.profile_id, memberships.c.value).where(its)
+    if nothing is not None:
+        # Who is out counts as who is not there, and whoever is in both is in both alike. PostgreSQL takes it that hardly anybody is
+        # in one only, and shares the work among processes; of values that differ it expects that many do, and would not.
+        recorded = recorded.where(memberships.c.value == IN)
+    then = recorded.subquery("recorded").c
+    joined = now.profile_id.table.join(then.profile_id.table, now.profile_id == then.profile_id, full=True)
+    is_in_one = or_(now.profile_id.is_(None), then.profile_id.is_(None))
+    differs = is_in_one if nothing is not None else now.value.is_distinct_from(then.value)
     value = cast(case((now.profile_id.is_(None), literal(nothing, Text())), else_=now.value), Text())
     who = func.coalesce(now.profile_id, then.profile_id)
-    is_gone = and_(now.profile_id.is_(None), was_present)
-    differing = select(who.label("profile_id"), value.label("value")).select_from(joined).where(or_(is_new, is_gone))
+    differing = select(who.label("profile_id"), value.label("value")).select_from(joined).where(differs)
     found = differing.cte("differing").prefix_with("MATERIALIZED")
     return Prepared(select(found.c.profile_id, found.c.value).order_by(found.c.profile_id), before=created_as(DIFFERENCE))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, inspect, select
+from sqlalchemy import Connection, Table, event, inspect, select
 
 from sync.compute import compute
 from sync.language.parse import parse_audience, parse_computed_trait
@@ -128,6 +129,28 @@ def test_what_a_look_at_everyone_finds_lies_in_the_order_in_which_it_is_recorded
 
     assert len(as_they_lie) == 4
     assert as_they_lie == sorted(as_they_lie)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_look_at_everyone_is_shared_among_processes_where_hardly_anybody_differs(store: Store) -> None:
+    """What another process finds costs something to hand over, so that none is asked where many are expected to differ."""
+    keep(store, *(track(f"u{number}", at=after(days=-20)) for number in range(3000)))
+    stored, computation, seen = audience(store, query=RECENT), written(store, RECENT), list[str]()
+    compute(store, stored, after(), standing_clock())
+
+    def explained(_connection: Connection, cursor: Any, statement: str, told: Any, *_: Any) -> None:
+        if statement.startswith("CREATE TEMPORARY TABLE"):
+            cursor.connection.execute("ANALYZE")
+            for name in ("parallel_setup_cost", "min_parallel_table_scan_size", "min_parallel_index_scan_size"):
+                cursor.connection.execute(f"SET LOCAL {name} = 0")
+            seen.extend(line for (line,) in cursor.connection.execute(f"EXPLAIN {statement}", told))
+
+    with store.reading() as connection:
+        event.listen(store.engine, "before_cursor_execute", explained)
+        found = difference.of_everyone(connection, again(store, stored), computation.of_everyone, to_micros(after()))
+
+    assert found.changed == 0
+    assert any("Parallel Hash Full Join" in line for line in seen), seen
 
 
 def test_a_connection_that_looks_at_everyone_then_at_many_and_at_everyone_again_finds_each_time_what_differs(store: Store) -> None:
