@@ -29,14 +29,17 @@ from tests.make import identify, keep, rejected, track
 from tests.spool.conftest import away
 
 ENOUGH = 10_000
+AT_ALL = os.environ.get("CRASH_AT_ALL_STEPS") == "1"
+PARTS = 4
+"""In which a command is looked at that has hundreds of steps, so that several processes can look at once."""
 
 
-def deaths(folder: Folder, *command: str, every: int) -> Iterator[int]:
+def deaths(folder: Folder, *command: str, every: int, first: int = 1, at_all: int = 1) -> Iterator[int]:
     """Let a command die at one step after another until it has no such step; yield after each death.
 
-    At every n-th step only, unless the night asks for all of them.
+    At every n-th step only, from the first on; where the night asks for all of them, at every one of its part of them.
     """
-    for step in range(1, ENOUGH, 1 if os.environ.get("CRASH_AT_ALL_STEPS") == "1" else every):
+    for step in range(first, ENOUGH, at_all if AT_ALL else every):
         code = folder.run(*[part.replace("STEP", str(step)) for part in command], dies_at=step)
         if code != -SIGKILL:
             assert code == 0, folder.log()[-2000:]
@@ -103,10 +106,17 @@ def values(store: Store) -> dict[int, str]:
         return {row[0]: row[1] for row in connection.execute(select(m.profile_id, m.value))}
 
 
-def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(folder: Folder, store: Store, standin: StandIn) -> None:
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(
+    folder: Folder, store: Store, standin: StandIn, part: int
+) -> None:
     arrive(store, "first")
-    for step in deaths(folder, "sync", every=17):
+    for died, step in enumerate(deaths(folder, "sync", every=17 * PARTS, first=part, at_all=PARTS), 1):
         let_leases_end(store, standin)
+        if died % 10 == 0:
+            # So that no more is owed than a few have left, and the others have no more steps than the first.
+            assert folder.run("sync") == 0
+            moesif_is_as_the_ledger(store, standin)
         arrive(store, f"then-{step}")
     assert folder.run("sync") == 0
     moesif_is_as_the_ledger(store, standin)
