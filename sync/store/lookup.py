@@ -120,13 +120,13 @@ def latest_arrival(connection: Connection) -> datetime | None:
 
 # Asked of one user after another, so they are written once.
 _PROFILE: Final = told("profile", BigInteger())
-_HERS: Final = profiles.c.user_id == told("user", Text())
+_IS_THE_USER: Final = profiles.c.user_id == told("user", Text())
 _SEEN: Final = (
     select(func.count().label("calls"), func.min(calls.c.timestamp).label("first"), func.max(calls.c.timestamp).label("last"))
-    .where(calls.c.profile_id == select(profiles.c.id).where(_HERS).scalar_subquery())
+    .where(calls.c.profile_id == select(profiles.c.id).where(_IS_THE_USER).scalar_subquery())
     .subquery()
 )
-_PERSON: Final = Prepared(select(profiles.c.id, profiles.c.traits, *_SEEN.c).join_from(profiles, _SEEN, true()).where(_HERS))
+_PERSON: Final = Prepared(select(profiles.c.id, profiles.c.traits, *_SEEN.c).join_from(profiles, _SEEN, true()).where(_IS_THE_USER))
 _ANONYMOUS_IDS: Final = Prepared(
     select(identifiers.c.value)
     .where(identifiers.c.profile_id == _PROFILE, identifiers.c.type == ANONYMOUS_ID)
