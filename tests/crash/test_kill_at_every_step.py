@@ -34,12 +34,13 @@ PARTS = 4
 """In which a command is looked at that has hundreds of steps, so that several processes can look at once."""
 
 
-def deaths(folder: Folder, *command: str, every: int, first: int = 1, at_all: int = 1) -> Iterator[int]:
+def deaths(folder: Folder, *command: str, every: int, part: int = 1, parts: int = 1) -> Iterator[int]:
     """Let a command die at one step after another until it has no such step; yield after each death.
 
-    At every n-th step only, from the first on; where the night asks for all of them, at every one of its part of them.
+    At every n-th step only, unless the night asks for all of them; of those at one in so many, where others see to the other parts.
     """
-    for step in range(first, ENOUGH, at_all if AT_ALL else every):
+    apart = 1 if AT_ALL else every
+    for step in range(1 + (part - 1) * apart, ENOUGH, parts * apart):
         code = folder.run(*[part.replace("STEP", str(step)) for part in command], dies_at=step)
         if code != -SIGKILL:
             assert code == 0, folder.log()[-2000:]
@@ -111,7 +112,7 @@ def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(
     folder: Folder, store: Store, standin: StandIn, part: int
 ) -> None:
     arrive(store, "first")
-    for died, step in enumerate(deaths(folder, "sync", every=17 * PARTS, first=part, at_all=PARTS), 1):
+    for died, step in enumerate(deaths(folder, "sync", every=17, part=part, parts=PARTS), 1):
         let_leases_end(store, standin)
         if died % 10 == 0:
             # So that no more is owed than a few have left, and the others have no more steps than the first.
