@@ -130,7 +130,8 @@ def last_turn(connection: Connection, audience_id: int, profile_id: int, until: 
 
 # Asked of one user after another, so they are written once.
 _TRAITS: Final = Prepared(select(profiles.c.id, profiles.c.traits).where(profiles.c.user_id == told("user", Text())))
-_AUDIENCE, _PROFILE = (told(name, BigInteger()) for name in ("audience", "profile"))
+_AUDIENCE: Final = told("audience", BigInteger())
+_PROFILE: Final = told("profile", BigInteger())
 _M: Final = memberships.c
 _STANDING: Final = Prepared(
     select(_M.value, _M.accepted, _M.since, _M.accepted_at, _M.state, _M.attempts, _M.reason).where(

@@ -158,11 +158,11 @@ def test_what_only_looks_hostile_is_taken(place: Any, item: bytes) -> None:
     ids=range(10),
 )
 def test_a_large_body_that_is_hard_to_read_is_refused_quickly(place: Any, body: bytes) -> None:
-    begun = time.monotonic()
+    # Of the processor's time, since a machine that is busy otherwise makes no reader slow.
+    begun = time.process_time()
 
     answer = place.post("/v1/batch", body)
 
     assert answer.status_code in (200, 400, 413)
     assert place.calls == []
-    # A tenth of a second by itself; what this is to catch is a reader whose time grows with the square, which takes minutes.
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 3
