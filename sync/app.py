@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,6 +32,10 @@ Clock = Callable[[], datetime]
 
 SPOOL_AFTER: Final = 2.0
 """Seconds that calls wait for the store where there is a spool: less than any SDK waits for an answer."""
+
+INGEST_CACHE_BYTES: Final = 32 * 1024 * 1024
+"""How much of a SQLite file is kept in memory by what takes calls in: the ids of calls that may come again, and all that one
+transaction changes, which would be written twice otherwise."""
 
 LOG_BYTES: Final = WAL_BYTES // 2
 """Of SQLite's write-ahead log, beyond which calls go to the spool, where there is one, for as long as somebody reads: half of what
@@ -109,13 +113,14 @@ class App:
 
         Raises SettingsError where the spool cannot be used.
         """
-        folder = self.settings.spool
-        if folder is None:
-            yield self.store, None
-            return
-        megabyte = 1024 * 1024
-        with self.store.hurried(SPOOL_AFTER) as hurried, Spool(folder, self.settings.spool_megabytes * megabyte) as spool:
-            yield hurried, spool
+        with ExitStack() as stack:
+            folder, store, spool = self.settings.spool, self.store, None
+            if folder is not None or store.on_sqlite:
+                patience = store.patience if folder is None else SPOOL_AFTER
+                store = stack.enter_context(store.once_more(patience, INGEST_CACHE_BYTES))
+            if folder is not None:
+                spool = stack.enter_context(Spool(folder, self.settings.spool_megabytes * 1024 * 1024))
+            yield store, spool
 
     def collector(self) -> Collector:
         """Make the client of Moesif's collector; close it after use. Raises SettingsError where there is no key."""

@@ -120,7 +120,7 @@ def _prepared_if_it_can_be(app: App, only: Part | None) -> bool:
         return True
     try:
         # Senders wait meanwhile.
-        with app.store.hurried(SPOOL_AFTER) as store:
+        with app.store.once_more(SPOOL_AFTER) as store:
             _prepare(replace(app, store=store), only)
     except SchemaMismatch:
         raise

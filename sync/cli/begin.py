@@ -116,7 +116,7 @@ def db_downgrade(
 
 def _migrated(store: Store, step: Callable[[Any, str], None], revision: str) -> None:
     # A migration lets go of all connections of its engine; the one that stays open turns a store that is away into a sentence.
-    with store.hurried(store.patience) as moved, store.connected():
+    with store.once_more(store.patience) as moved, store.connected():
         step(moved.engine, revision)
 
 

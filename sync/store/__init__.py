@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sync.errors import LogFull, SchemaMismatch, StoreBusy, SyncError, TookTooLong, Unreachable
 from sync.settings import masked_database_url
 from sync.store import deadline, migrate, races, wal
-from sync.store.engine import BUSY_SECONDS, open_engine
+from sync.store.engine import BUSY_SECONDS, CACHE_BYTES, open_engine
 from sync.store.turns import Turns
 
 TRIES: Final = 8
@@ -136,9 +136,9 @@ class Store:
         return cls(open_engine(url, longest=longest), longest=longest)
 
     @contextmanager
-    def hurried(self, patience: float) -> Iterator[Self]:
-        """Open it once more, for somebody who has less patience."""
-        engine = open_engine(self.engine.url.render_as_string(hide_password=False), patience, self.longest)
+    def once_more(self, patience: float, cache_bytes: int = CACHE_BYTES) -> Iterator[Self]:
+        """Open it once more, for somebody who has less patience, or keeps more of a SQLite file in memory."""
+        engine = open_engine(self.engine.url.render_as_string(hide_password=False), patience, self.longest, cache_bytes)
         try:
             yield replace(self, engine=engine, patience=patience)
         finally:

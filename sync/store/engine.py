@@ -49,8 +49,12 @@ SILENCE: Final = {
 """After how much silence, 25 seconds, a server of PostgreSQL is given up that the network no longer reaches: without these a
 statement would wait for it for hours. One that works on a statement answers them all the while. What the URL says goes before."""
 
+CACHE_BYTES: Final = 8 * 1024 * 1024
+"""How much of a SQLite file a connection keeps in memory. What runs and people read the system keeps as well, once for all: with
+64 MB, connections that a service has had for long keep the whole file, each for itself, and are no faster."""
+
 _PRAGMAS: Final = (
-    *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"),
+    *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),
     f"journal_size_limit={WAL_BYTES}",
 )
 
@@ -58,15 +62,17 @@ _engines: Final[WeakSet[Engine]] = WeakSet()
 _left_behind: Final[list[Pool]] = []
 
 
-def open_engine(url: str, patience: float = BUSY_SECONDS, longest: float | None = None) -> Engine:
+def open_engine(url: str, patience: float = BUSY_SECONDS, longest: float | None = None, cache_bytes: int = CACHE_BYTES) -> Engine:
     """Return an engine for `sqlite:///…` or `postgresql+psycopg://…`; nothing is connected yet.
 
     `patience` is how many seconds to wait for a connection, be it until one of this program's is free again, and for a file or, if
     it is less than usual, a row that another process has locked. `longest` is after how many seconds PostgreSQL ends a statement.
+    `cache_bytes` is how much of a SQLite file each connection keeps in memory.
     Errors of the engine never show bound values, which are people's.
     """
     parsed = make_url(url)
-    engine = _sqlite(parsed, patience) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed, patience, longest)
+    on_sqlite = parsed.get_backend_name() == "sqlite"
+    engine = _sqlite(parsed, patience, cache_bytes) if on_sqlite else _postgresql(parsed, patience, longest)
     _engines.add(engine)
     return engine
 
@@ -135,9 +141,14 @@ def _hurry(engine: Engine, milliseconds: int) -> None:
         options["tcp_user_timeout"] = milliseconds
 
 
-def _sqlite(url: URL, patience: float) -> Engine:
+def _sqlite(url: URL, patience: float, cache_bytes: int) -> Engine:
     engine = create_engine(
-        url, hide_parameters=True, pool_timeout=patience, connect_args={"timeout": patience, "check_same_thread": False}
+        url,
+        hide_parameters=True,
+        pool_timeout=patience,
+        # The one used last, which has in memory what is looked at often.
+        pool_use_lifo=True,
+        connect_args={"timeout": patience, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "do_connect")
@@ -148,7 +159,7 @@ def _sqlite(url: URL, patience: float) -> Engine:
     @event.listens_for(engine, "connect")
     def opened(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, f"cache_size=-{cache_bytes // 1024}"):
             connection.execute(f"PRAGMA {pragma}")
         register(connection)
 

@@ -182,7 +182,7 @@ def test_a_process_that_falls_silent_within_a_transaction_loses_its_locks_before
 
     with store.writing() as connection:
         assert 0 < allowed(connection) < LEASE.total_seconds()
-    with store.hurried(2) as hurried, hurried.writing() as connection:
+    with store.once_more(2) as hurried, hurried.writing() as connection:
         assert 0 < allowed(connection) < LEASE.total_seconds()
     members = audience(store)
     with store.reading() as connection:

@@ -103,7 +103,7 @@ def test_a_visitor_claimed_by_two_users_at_once_becomes_one_of_them(store: Store
 def test_calls_of_a_user_in_a_known_browser_do_not_wait_for_whoever_writes_their_traits(store: Store) -> None:
     keep(store, identify("ann", anonymous_id="a"))
 
-    with store.writing() as connection, store.hurried(0.5) as hurried:
+    with store.writing() as connection, store.once_more(0.5) as hurried:
         connection.execute(update(profiles).values(traits={"plan": "pro"}))
         kept = keep(hurried, track("ann", anonymous_id="a"))
 

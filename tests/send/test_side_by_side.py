@@ -40,7 +40,7 @@ def test_others_are_claimed_while_answers_are_written_down(store: Store, fake_ro
     with store.writing() as connection:
         first = desk.claim(connection, Lane.USERS, Busy())
 
-    with store.writing() as settling, store.hurried(0.5) as impatient:
+    with store.writing() as settling, store.once_more(0.5) as impatient:
         desk.settle(settling, [(first, Accepted())])
         with impatient.writing() as claiming:
             others = desk.claim(claiming, Lane.USERS, Busy(first))
@@ -50,7 +50,7 @@ def test_others_are_claimed_while_answers_are_written_down(store: Store, fake_ro
 
 @several_writers
 def test_no_run_records_anything_while_somebody_claims(store: Store, fake_road, buyers: Stored) -> None:
-    with store.writing() as claiming, store.hurried(0.2) as impatient:
+    with store.writing() as claiming, store.once_more(0.2) as impatient:
         fake_road.desk.claim(claiming, Lane.USERS, Busy())
 
         with pytest.raises(Unreachable, match="lock timeout"), impatient.writing() as recording:
@@ -62,7 +62,7 @@ def test_no_run_records_anything_while_answers_are_written_down(store: Store, fa
     with store.writing() as claiming:
         parcels = fake_road.desk.claim(claiming, Lane.USERS, Busy())
 
-    with store.writing() as settling, store.hurried(0.2) as impatient:
+    with store.writing() as settling, store.once_more(0.2) as impatient:
         fake_road.desk.settle(settling, [(parcels, Accepted())])
 
         with pytest.raises(Unreachable, match="lock timeout"), impatient.writing() as recording:

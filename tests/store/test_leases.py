@@ -252,7 +252,7 @@ def test_a_right_is_renewed_while_claims_and_answers_are_written_down_without_a_
     with store.writing() as connection:
         held = leases.take_some(connection, ["a", "b"], "one", NOW, MINUTE, 2)
 
-    with store.writing() as writing, store.hurried(0.3) as impatient:
+    with store.writing() as writing, store.once_more(0.3) as impatient:
         assert leases.still_held(writing, held)
         with impatient.writing() as renewing:
             assert leases.renew(renewing, held, NOW, MINUTE)

@@ -187,7 +187,7 @@ def test_a_locked_file_is_said_to_be_busy(sqlite_store: Store) -> None:
 
 
 def test_a_program_that_has_all_its_connections_in_use_is_busy_and_not_broken(store: Store) -> None:
-    with store.hurried(0.2) as hurried, ExitStack() as held, pytest.raises(StoreBusy, match="all its connections"):
+    with store.once_more(0.2) as hurried, ExitStack() as held, pytest.raises(StoreBusy, match="all its connections"):
         for _ in range(100):
             held.enter_context(hurried.reading())
 
