@@ -31,8 +31,10 @@ WHERE_ARE_YOU: Final = signal.SIGUSR1
 """Has a worker write down what its threads are at."""
 
 
-def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path) -> None:
-    """Type one command, and die at its n-th step; without a number, count the steps."""
+def command(
+    arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path, at_commits: bool
+) -> None:
+    """Type one command, and die at its n-th step, of those around commits alone if so wanted; without a number, count the steps."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environ)
@@ -41,7 +43,7 @@ def command(arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str]
     if dies_at is None:
         _count(steps)
     else:
-        die_at(dies_at)
+        die_at(dies_at, at_commits=at_commits)
     main(arguments)
 
 
@@ -82,11 +84,11 @@ def _end_idle_transactions(engine: Engine, durations: Durations) -> None:
         connection.commit()
 
 
-def die_at(step: int, how: signal.Signals = signal.SIGKILL) -> None:
+def die_at(step: int, how: signal.Signals = signal.SIGKILL, *, at_commits: bool = False) -> None:
     """Let the process kill itself at its n-th step from now on, or do something else to itself.
 
     A step is what a database's transactions are made of: before and after a statement, before a commit, and before the connection
-    goes back, which is after the commit.
+    goes back, which is after the commit. Those around commits are fewer, and what is stored is not the same at any two of them.
     """
     count = itertools.count(1)
 
@@ -94,7 +96,10 @@ def die_at(step: int, how: signal.Signals = signal.SIGKILL) -> None:
         if next(count) == step:
             os.kill(os.getpid(), how)
 
-    _at_each_step(taken)
+    if at_commits:
+        _around_each_commit(taken)
+    else:
+        _at_each_step(taken)
 
 
 def _stop_with_claim(number: int) -> None:
@@ -127,6 +132,22 @@ def _at_each_step(taken: Any) -> None:
     for target, names in ((Engine, ("before_cursor_execute", "after_cursor_execute", "commit")), (Pool, ("checkin",))):
         for name in names:
             event.listen(target, name, taken)
+
+
+def _around_each_commit(taken: Any) -> None:
+    """Before each, and after it: when its connection goes back or begins the next transaction."""
+
+    def ending(connection: Any) -> None:
+        taken()
+        connection.info["has_committed"] = True
+
+    def going_on(connection: Any) -> None:
+        if connection.info.pop("has_committed", False):
+            taken()
+
+    event.listen(Engine, "commit", ending)
+    event.listen(Engine, "begin", going_on)
+    event.listen(Pool, "checkin", lambda _connection, record: going_on(record))
 
 
 def _say_in(path: Path) -> None:

@@ -103,9 +103,9 @@ class Folder:
             time.sleep(0.01)
         return Service(process, "")
 
-    def run(self, *arguments: str, dies_at: int | None = None, seconds: float = 60) -> int | None:
-        """Run a command to its end, or to its death at a step, and return its exit code."""
-        process = self._process(arguments, dies_at)
+    def run(self, *arguments: str, dies_at: int | None = None, at_commits: bool = False, seconds: float = 60) -> int | None:
+        """Run a command to its end, or to its death at a step, of those around commits or of all, and return its exit code."""
+        process = self._process(arguments, dies_at, at_commits)
         process.join(seconds)
         return process.exitcode
 
@@ -126,8 +126,8 @@ class Folder:
             process.kill()
             process.join()
 
-    def _process(self, arguments: tuple[str, ...], dies_at: int | None) -> ForkServerProcess:
-        given = (arguments, self.path, self._surroundings(), dies_at, self.path / "steps")
+    def _process(self, arguments: tuple[str, ...], dies_at: int | None, at_commits: bool = False) -> ForkServerProcess:
+        given = (arguments, self.path, self._surroundings(), dies_at, self.path / "steps", at_commits)
         return self._started(_fork.Process(target=inside.command, args=given, daemon=True))
 
     def _started(self, process: ForkServerProcess) -> ForkServerProcess:

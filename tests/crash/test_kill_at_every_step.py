@@ -34,14 +34,15 @@ PARTS = 4
 """In which a command is looked at that has hundreds of steps, so that several processes can look at once."""
 
 
-def deaths(folder: Folder, *command: str, every: int, part: int = 1, parts: int = 1) -> Iterator[int]:
+def deaths(folder: Folder, *command: str, every: int, part: int = 1, parts: int = 1, at_commits: bool = False) -> Iterator[int]:
     """Let a command die at one step after another until it has no such step; yield after each death.
 
     At every n-th step only, unless the night asks for all of them; of those at one in so many, where others see to the other parts.
+    With `at_commits` only those count that come before or after one.
     """
     apart = 1 if AT_ALL else every
     for step in range(1 + (part - 1) * apart, ENOUGH, parts * apart):
-        code = folder.run(*[part.replace("STEP", str(step)) for part in command], dies_at=step)
+        code = folder.run(*[part.replace("STEP", str(step)) for part in command], dies_at=step, at_commits=at_commits)
         if code != -SIGKILL:
             assert code == 0, folder.log()[-2000:]
             assert step > 1, "it never died"
@@ -111,8 +112,23 @@ def values(store: Store) -> dict[int, str]:
 def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(
     folder: Folder, store: Store, standin: StandIn, part: int
 ) -> None:
+    a_sync_that_dies_again_and_again(folder, store, standin, deaths(folder, "sync", every=17, part=part, parts=PARTS))
+
+
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+def test_a_sync_that_dies_before_or_after_any_commit_ends_with_moesif_as_the_ledger(
+    folder: Folder, store: Store, standin: StandIn, part: int
+) -> None:
+    """All of them, since what is stored is another thing after each."""
+    died = deaths(folder, "sync", every=1, part=part, parts=PARTS, at_commits=True)
+    assert a_sync_that_dies_again_and_again(folder, store, standin, died) >= 5
+
+
+def a_sync_that_dies_again_and_again(folder: Folder, store: Store, standin: StandIn, deaths: Iterator[int]) -> int:
+    """Go through deaths, with something new to do after each, and return how many there were."""
     arrive(store, "first")
-    for died, step in enumerate(deaths(folder, "sync", every=17, part=part, parts=PARTS), 1):
+    died = 0
+    for died, step in enumerate(deaths, 1):
         let_leases_end(store, standin)
         if died % 10 == 0:
             # So that no more is owed than a few have left, and the others have no more steps than the first.
@@ -121,6 +137,7 @@ def test_a_sync_that_dies_at_any_step_ends_with_moesif_as_the_ledger(
         arrive(store, f"then-{step}")
     assert folder.run("sync") == 0
     moesif_is_as_the_ledger(store, standin)
+    return died
 
 
 def moesif_is_as_the_ledger(store: Store, standin: StandIn) -> None:
@@ -137,11 +154,12 @@ def told(users: Any, user: str, key: str) -> Any:
     return users[user]["metadata"].get(key)
 
 
-def test_a_replay_that_dies_at_any_step_doubles_nothing(folder: Folder, store: Store, standin: StandIn) -> None:
+@pytest.mark.parametrize(("every", "at_commits"), [(29, False), (1, True)], ids=["any step", "any commit"])
+def test_a_replay_that_dies_doubles_nothing(folder: Folder, store: Store, standin: StandIn, every: int, at_commits: bool) -> None:
     arrive(store, "first", "second", "third")
     assert folder.run("sync") == 0
     standin.forget()
-    for _ in deaths(folder, "replay", "--since", "2020-01-01", every=29):
+    for _ in deaths(folder, "replay", "--since", "2020-01-01", every=every, at_commits=at_commits):
         let_leases_end(store, standin)
 
     assert len(standin.actions()) == 3

@@ -35,7 +35,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 AT_ALL = os.environ.get("CRASH_AT_ALL_STEPS") == "1"
-EVERY = {"pwrite64": 7, "fdatasync": 2, "ftruncate": 1, "unlink": 1}
+EVERY = {"pwrite64": 7, "fdatasync": 1, "ftruncate": 1, "unlink": 1}
 """At every n-th of what the kernel is asked for; of the first there are some fifty, of the others a few."""
 
 

@@ -59,16 +59,22 @@ def refusal(body: bytes, encoding: bytes) -> Refused:
 @pytest.mark.parametrize(("encoding", "pack"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
 def test_a_bomb_of_100_mb_costs_neither_time_nor_memory(encoding: bytes, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(BOMB)
+
+    # The least of some: what else the machine does makes each dearer.
+    assert min(seconds_to_refuse(packed, encoding) for _ in range(5)) < 0.01
+
     tracemalloc.start()
-    begun = time.thread_time()
-
-    answer = refusal(packed, encoding).answer
-
-    seconds, (_, most) = time.thread_time() - begun, tracemalloc.get_traced_memory()
+    assert refusal(packed, encoding).answer.status == 413
+    _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert answer.status == 413
-    assert seconds < 0.25
     assert most < 5_000_000
+
+
+def seconds_to_refuse(body: bytes, encoding: bytes) -> float:
+    """Return the seconds of a processor that it takes."""
+    begun = time.thread_time()
+    refusal(body, encoding)
+    return time.thread_time() - begun
 
 
 @contextmanager
