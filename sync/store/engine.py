@@ -12,9 +12,11 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from math import ceil
 from typing import Any, Final
+from uuid import uuid4
 from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -90,7 +92,7 @@ def _postgresql(url: URL, patience: float, longest: float | None) -> Engine:
         pool_use_lifo=True,
         json_serializer=to_text,
         json_deserializer=decode,
-        connect_args={"connect_timeout": round(patience), "application_name": "personas-sync"},
+        connect_args={"connect_timeout": round(patience)},
     )
     told = {"idle_in_transaction_session_timeout": IDLE_SECONDS * 1000}
     if longest is not None:
@@ -99,6 +101,7 @@ def _postgresql(url: URL, patience: float, longest: float | None) -> Engine:
         told["lock_timeout"] = round(patience * 1000)
         _hurry(engine, round(patience * 1000))
     _notice_silence(engine)
+    _introduce(engine)
     _tell(engine, told)
     deadline.follow(engine)
     return engine
@@ -131,6 +134,20 @@ def _notice_silence(engine: Engine) -> None:
     def connecting(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
         for name, value in SILENCE.items():
             options.setdefault(name, value)
+
+
+def _introduce(engine: Engine) -> None:
+    """Let the server know which of its sessions are of one process."""
+
+    @event.listens_for(engine, "do_connect")
+    def connecting(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options["application_name"] = _name_of_process(os.getpid())
+
+
+@cache
+def _name_of_process(pid: int) -> str:
+    # Other machines and containers have the same numbers.
+    return f"personas-sync {pid}-{uuid4().hex[:8]}"
 
 
 def _hurry(engine: Engine, milliseconds: int) -> None:

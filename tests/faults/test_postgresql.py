@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -11,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import OperationalError
 from sqlalchemy import Connection, event, func, select, text
 
 from sync.call import Call
@@ -203,8 +207,25 @@ def copying(driver: Any) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("telling", [row_of_statements, copying])
-def test_a_process_that_falls_silent_in_the_middle_of_what_it_tells_loses_its_locks(
+@contextmanager
+def being_told_much(driver: Any) -> Iterator[None]:
+    # As one has that writes, or has locked a row.
+    driver.execute("SELECT pg_current_xact_id()")
+    with reading_much(driver):
+        yield
+
+
+@contextmanager
+def reading_much(driver: Any) -> Iterator[None]:
+    with driver.cursor() as cursor:
+        rows = cursor.stream("SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
+        next(rows)
+        yield
+        deque(rows, 0)
+
+
+@pytest.mark.parametrize("telling", [row_of_statements, copying, being_told_much])
+def test_a_process_that_falls_silent_in_the_middle_of_what_it_tells_or_is_told_loses_its_locks(
     store: Store, telling: Callable[[Any], AbstractContextManager[None]]
 ) -> None:
     with pytest.raises(Unreachable), store.writing() as connection, telling(connection.connection.driver_connection):
@@ -214,6 +235,68 @@ def test_a_process_that_falls_silent_in_the_middle_of_what_it_tells_loses_its_lo
             other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 100")
             assert end_silent(other) == 1
             audiences.hold(other)
+
+
+def test_all_sessions_of_a_process_that_fell_silent_end_together_those_too_that_wait_for_its_own(store: Store) -> None:
+    """Or each would be silent anew once it got what it waits for, and the time of each be waited for, one after the other."""
+    lock = "SELECT pg_advisory_xact_lock(7)"
+    with (
+        ThreadPoolExecutor(2) as pool,
+        connected(store, "one") as waiting,
+        connected(store, "other") as another,
+        pytest.raises(OperationalError),
+        connected(store, "one") as silent,
+        silent.pipeline(),
+    ):
+        silent.execute(lock)
+        time.sleep(0.2)
+        ended, goes_on = (pool.submit(one.execute, lock) for one in (waiting, another))
+        time.sleep(0.1)
+        with store.writing() as connection:
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 100")
+            assert end_silent(connection) == 2
+
+        goes_on.result(10)
+        assert isinstance(ended.exception(10), OperationalError)
+
+
+@contextmanager
+def connected(store: Store, process: str) -> Iterator[Any]:
+    """Connect as a process of this program that has this name."""
+    url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = psycopg.connect(url, application_name=f"personas-sync {process}")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+NAME = "SELECT current_setting('application_name')"
+
+SAY_NAME = f"""
+import sys
+from sync.store import Store
+with Store.at(sys.argv[1]).reading() as connection:
+    print(connection.exec_driver_sql({NAME!r}).scalar())
+"""
+
+
+def test_all_that_a_process_has_open_has_one_name_which_no_other_process_has(store: Store) -> None:
+    url = store.engine.url.render_as_string(hide_password=False)
+    with store.reading() as connection, store.once_more(2) as again, again.reading() as another:
+        names = {one.exec_driver_sql(NAME).scalar() for one in (connection, another)}
+    other = subprocess.run([sys.executable, "-c", SAY_NAME, url], capture_output=True, text=True, check=True).stdout.strip()
+
+    assert len(names) == 1
+    assert all(name.startswith("personas-sync ") for name in (*names, other))
+    assert other not in names
+
+
+def test_a_process_that_reads_slowly_and_holds_up_nobody_is_not_taken_for_a_silent_one(store: Store) -> None:
+    with store.reading() as connection, reading_much(connection.connection.driver_connection), store.writing() as other:
+        time.sleep(0.2)
+        other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 100")
+        assert end_silent(other) == 0
 
 
 def test_a_process_that_waits_for_a_long_statement_is_not_taken_for_a_silent_one(store: Store) -> None:
