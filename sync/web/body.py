@@ -1,7 +1,8 @@
 """Read a request's body: bounded in bytes before and after decompression, in time, and in memory over all requests.
 
 What is too large is read on for a while and thrown away before it is refused: a sender that is cut off while it still writes sees a
-reset connection instead of the answer, and tries again.
+reset connection instead of the answer, and tries again. Where there is no room, a body that has been arriving for long makes way:
+whose it is need not be known by then, and a few senders that never come to an end could keep everybody else out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class Room:
     def __init__(self, limits: Limits) -> None:
         self._free = limits.waiting_bytes
         self._behind_seconds = limits.behind_seconds
+        self._slow_seconds = limits.slow_seconds
+        # Since when, the longest first.
+        self._arriving: dict[Held, float] = {}
 
     @contextmanager
     def hold(self) -> Iterator[Held]:
@@ -42,11 +46,30 @@ class Room:
         finally:
             self._free += held.size
 
+    @contextmanager
+    def arriving(self, held: Held) -> Iterator[None]:
+        """Count a body among those that are still arriving."""
+        self._arriving[held] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self._arriving.pop(held, None)
+
     def take(self, size: int) -> None:
         """Take room. Raises Refused (429) if there is not enough."""
         if size > self._free:
+            self._make_way(size)
+        if size > self._free:
             raise Refused(come_again(429, "too_many_requests", "too much is waiting to be stored", self._behind_seconds))
         self._free -= size
+
+    def _make_way(self, size: int) -> None:
+        slow = asyncio.get_running_loop().time() - self._slow_seconds
+        for held in [one for one, since in self._arriving.items() if since < slow]:
+            if size <= self._free:
+                return
+            del self._arriving[held]
+            self._free += held.give_way()
 
 
 class Held:
@@ -54,7 +77,23 @@ class Held:
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._until: asyncio.Timeout | None = None
         self.size = 0
+
+    @contextmanager
+    def arriving(self, until: asyncio.Timeout) -> Iterator[None]:
+        """Let the room end this time early where others need it more."""
+        self._until = until
+        with self._room.arriving(self):
+            yield
+
+    def give_way(self) -> int:
+        """End the time in which the body may arrive, and return the room that it held."""
+        assert self._until is not None, "it is arriving"
+        if not self._until.expired():
+            self._until.reschedule(asyncio.get_running_loop().time())
+        given, self.size = self.size, 0
+        return given
 
     def add(self, size: int) -> None:
         """Take so many bytes more. Raises Refused (429)."""
@@ -68,10 +107,13 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], held: Held, *
         # Two lengths are how a request is smuggled past a proxy.
         raise Refused(error(400, "bad_request", "Content-Length and Transfer-Encoding exclude each other", _CLOSE))
     try:
-        async with asyncio.timeout(seconds):
-            raw = await _collect(receive, held, limit)
+        async with asyncio.timeout(seconds) as until:
+            with held.arriving(until):
+                raw = await _collect(receive, held, limit)
     except TimeoutError:
-        raise Refused(error(408, "request_timeout", f"the body must arrive within {seconds:g} seconds", _CLOSE)) from None
+        raise Refused(
+            error(408, "request_timeout", f"the body must arrive within {seconds:g} seconds, and soon while others wait", _CLOSE)
+        ) from None
     encoding = headers.get(b"content-encoding", b"").strip().lower()
     if encoding in (b"", b"identity"):
         return raw

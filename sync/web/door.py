@@ -23,6 +23,8 @@ class Limits:
     batch_bytes: int = 500 * 1024
     body_seconds: float = 30.0
     """In which a body must have arrived in full."""
+    slow_seconds: float = 2.0
+    """After which one that is still arriving makes way where there is no room for others."""
     waiting_bytes: int = 32 * 1024 * 1024
     """Of all bodies that are being read or written at one time; memory in use is a few times that. Beyond it, 429."""
     waiting_calls: int = 50_000
