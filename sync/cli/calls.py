@@ -1,4 +1,4 @@
-"""The commands that move calls: import, replay."""
+"""The commands about calls: import, replay, rejected-calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync.cli.options import JsonFlag, Wait, since_option, until_option
-from sync.cli.output import Bar, count, note, progress, say, say_json
+from sync.cli.options import JsonFlag, Wait, limit_option, since_option, until_option
+from sync.cli.output import Bar, age, clean, count, note, progress, say, say_json, table
 from sync.cli.session import opened_app, require_key
 
 if TYPE_CHECKING:
@@ -47,6 +47,35 @@ def import_(
     if json:
         _say_report(done, time.monotonic() - started)
     raise typer.Exit(1 if any(tally.rejected for _, tally in done) else 0)
+
+
+def rejected(
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only of this source.")] = None,
+    code: Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those refused for this reason.")] = None,
+    limit: Annotated[int, limit_option("How many to list, the latest first; the counts are of all. Default: 20.")] = 20,
+    json: JsonFlag = False,
+) -> None:
+    """List the calls that came in and were refused, how many there are of each source, and why.
+
+    With --json each has its body as it came, so that it can be mended, and taken in by `import`. They are kept for as long as
+    SYNC_RETAIN_REJECTED_CALLS says.
+    """
+    from sync.reports.rejections import rejected_report
+    from sync.store import rejections
+
+    with opened_app() as app, app.store.snapshot() as connection:
+        found = rejections.latest(connection, limit, source=source, code=code)
+        numbers, now = rejections.numbers(connection), app.clock()
+    if json:
+        say_json(rejected_report(numbers, found))
+        return
+    say(f"{count(sum(one.calls for one in numbers), 'call')} rejected")
+    if numbers:
+        table(("source", "code", "calls"), [(clean(one.source), one.code, one.calls) for one in numbers], right=("calls",))
+    if found:
+        say("")
+        rows = [(one.id, age(one.received_at, now), clean(one.source), one.code, clean(one.message)) for one in found]
+        table(("id", "age", "source", "code", "reason"), rows, right=("id", "age"), fold=("reason",))
 
 
 def replay(

@@ -90,6 +90,11 @@ SECTIONS: Final[dict[str, tuple[Command | Group, ...]]] = {
         Command("serve", processes.serve, ("personas-sync serve", "personas-sync serve --only web --host 0.0.0.0 --port 8400")),
         Command("import", calls.import_, ("personas-sync import history.jsonl.gz", "zcat *.gz | personas-sync import - --json")),
         Command("replay", calls.replay, ("personas-sync replay --since 2026-03-01 --event 'Order Completed'",)),
+        Command(
+            "rejected-calls",
+            calls.rejected,
+            ("personas-sync rejected-calls", "personas-sync rejected-calls --code id_required --json"),
+        ),
         Command("stand-in", processes.stand_in, ("personas-sync stand-in", "personas-sync stand-in --port 8501 --type-lock")),
     ),
     "Audiences": (

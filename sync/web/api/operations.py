@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sync.json_value import Json
-from sync.web.api import audiences, deliveries, profiles, types, users
+from sync.web.api import audiences, calls, deliveries, profiles, types, users
 from sync.web.api.parameters import LARGEST, Parameter, flag, instant, one_of, switch, text, texts, whole, words
 
 PROFILE: Final = "/v1/spaces/{space}/collections/users/profiles/{profile}"
@@ -135,6 +135,19 @@ OPERATIONS: Final = (
             text("audience", "Only of this audience or computed trait: its key."),
             whole("after", "Only runs with a higher id: later ones.", 0, LARGEST),
             whole("before", "Only runs with a lower id: earlier ones.", 0, LARGEST),
+            whole("limit", "At most so many.", 1, 1000, 20),
+        ),
+    ),
+    Operation(
+        method="GET",
+        path="/api/rejected-calls",
+        summary="Count the calls that were refused, by source and reason, and list the latest of them as they came",
+        answered_by=calls.rejected,
+        answer="RejectedCalls",
+        query=(
+            text("source", "Only of this source."),
+            text("code", "Only those refused for this reason."),
+            whole("before", "Only those with a lower id: earlier ones.", 0, LARGEST),
             whole("limit", "At most so many.", 1, 1000, 20),
         ),
     ),

@@ -180,6 +180,15 @@ SCHEMAS: Final[Mapping[str, dict[str, Json]]] = {
             "run": COUNT,
         },
     ),
+    "RejectedCalls": record(
+        {
+            "rejected": COUNT,
+            "numbers": several(record({"source": TEXT, "code": TEXT, "calls": COUNT})),
+            "items": several(
+                record({"id": COUNT, "source": TEXT, "received_at": INSTANT, "code": TEXT, "message": TEXT, "body": TEXT})
+            ),
+        }
+    ),
     "Types": record(
         {"types": several(record({"lane": TEXT, "key": TEXT, "type": TEXT, "since": INSTANT})), "next": MAYBE_TEXT},
     ),
