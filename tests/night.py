@@ -57,8 +57,8 @@ def spool(folder: Folder, place: Place, store: Store, _standin: StandIn, times: 
     return statuses
 
 
-def restarts(folder: Folder, place: Place, store: Store, _standin: StandIn, times: int, _seed: int) -> object:
-    traffic, slowest = restart_often(folder, place, store, times, BETWEEN_RESTARTS)
+def restarts(folder: Folder, place: Place, store: Store, standin: StandIn, times: int, _seed: int) -> object:
+    traffic, slowest = restart_often(folder, place, store, standin, times, BETWEEN_RESTARTS)
     assert set(traffic.statuses) <= {200, 503}, traffic.statuses
     assert slowest < MOST_AWAY, slowest
     return f"{traffic.statuses}, back after {slowest:.2f} s at most"

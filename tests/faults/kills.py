@@ -9,9 +9,10 @@ import random
 import time
 
 from sync.spool import look
+from sync.standin import StandIn
 from sync.store import Store
 from tests.crash import oracle
-from tests.crash.kills import wait_until
+from tests.crash.kills import hold_to_everything, settle, wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
 from tests.faults.places import Place
@@ -58,8 +59,13 @@ def _is_stored(store: Store, answered: dict[str, object]) -> bool:
     return True
 
 
-def restart_often(folder: Folder, place: Place, store: Store, restarts: int, seconds: float) -> tuple[Traffic, float]:
-    """Take the store away and give it back so many times under a service; return how long it took, at most, to be back."""
+def restart_often(
+    folder: Folder, place: Place, store: Store, standin: StandIn, restarts: int, seconds: float
+) -> tuple[Traffic, float]:
+    """Take the store away and give it back so many times under a service; return how long it took, at most, to be back.
+
+    In the end everything is held to the oracle.
+    """
     service = folder.serve()
     slowest = 0.0
     with Traffic.of(3, seed=1, pause=0.005) as traffic:
@@ -72,6 +78,7 @@ def restart_often(folder: Folder, place: Place, store: Store, restarts: int, sec
             wait_until(lambda before=before: len(traffic.answered) > before, "it did not come back")
             slowest = max(slowest, time.monotonic() - began)
         traffic.end()
+    settle(service, store)
     assert service.stop() == 0
-    oracle.stored_exactly(store, traffic.answered)
+    hold_to_everything(folder, store, standin, traffic)
     return traffic, slowest

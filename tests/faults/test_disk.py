@@ -15,11 +15,12 @@ import requests
 from sqlalchemy import select
 
 from sync.errors import Unreachable
+from sync.standin import StandIn
 from sync.store import Store
 from sync.store import schema as t
 from sync.store.engine import WAL_BYTES
 from tests.crash import oracle
-from tests.crash.kills import wait_until
+from tests.crash.kills import hold_to_everything, settle, wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
 from tests.faults.places import File
@@ -53,7 +54,7 @@ def is_sound(place: File) -> bool:
 
 
 def test_a_full_disk_is_answered_503_and_never_success_and_is_over_when_there_is_room(
-    folder: Folder, place: File, store: Store
+    folder: Folder, place: File, store: Store, standin: StandIn
 ) -> None:
     folder.environ.pop("SYNC_SPOOL")
     service = folder.serve()
@@ -68,8 +69,9 @@ def test_a_full_disk_is_answered_503_and_never_success_and_is_over_when_there_is
         traffic.end()
 
     assert set(traffic.statuses) == {200, 503}
+    settle(service, store)
     assert service.stop() == 0
-    oracle.stored_exactly(store, traffic.answered)
+    hold_to_everything(folder, store, standin, traffic)
     assert is_sound(place)
 
 
@@ -128,7 +130,9 @@ def test_a_file_that_another_program_locks_for_long_is_answered_503_where_there_
     oracle.stored_exactly(store, traffic.answered)
 
 
-def test_a_file_that_another_program_locks_for_ten_seconds_costs_nobody_a_call(folder: Folder, place: File, store: Store) -> None:
+def test_a_file_that_another_program_locks_for_ten_seconds_costs_nobody_a_call(
+    folder: Folder, place: File, store: Store, standin: StandIn
+) -> None:
     service = folder.serve()
     with Traffic.of(2, seed=1, pause=0.05) as traffic:
         traffic.url = service.url
@@ -142,8 +146,9 @@ def test_a_file_that_another_program_locks_for_ten_seconds_costs_nobody_a_call(f
 
     assert set(traffic.statuses) == {200}
     assert seconds < 2
+    settle(service, store)
     assert service.stop() == 0
-    oracle.stored_exactly(store, traffic.answered)
+    hold_to_everything(folder, store, standin, traffic)
 
 
 def test_a_file_that_may_only_be_read_is_read_and_not_written(place: File) -> None:

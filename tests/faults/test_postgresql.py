@@ -22,6 +22,7 @@ from sync.call import Call
 from sync.errors import Unreachable
 from sync.send import LEASE
 from sync.spool import look
+from sync.standin import StandIn
 from sync.store import Store, audiences, calls, ledger
 from sync.store import schema as t
 from sync.store.silent import end_silent
@@ -40,11 +41,11 @@ def place(own_postgresql: Server) -> Iterator[Server]:
 
 
 def test_a_server_that_restarts_again_and_again_loses_nothing_and_doubles_nothing(
-    folder: Folder, place: Server, store: Store
+    folder: Folder, place: Server, store: Store, standin: StandIn
 ) -> None:
     folder.environ.pop("SYNC_SPOOL")
 
-    traffic, slowest = restart_often(folder, place, store, restarts=3, seconds=0.3)
+    traffic, slowest = restart_often(folder, place, store, standin, restarts=3, seconds=0.3)
 
     assert set(traffic.statuses) <= {200, 503}
     assert slowest < 2, "it was not back in time"
