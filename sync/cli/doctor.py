@@ -87,16 +87,17 @@ def _examined() -> Iterator[Finding]:
 def _store(app: App) -> Iterator[Finding]:
     """Look at the store, then, if it can be used, at its schema."""
     from sync.store import migrate
-    from sync.store.engine import OLDEST_SQLITE
+    from sync.store.engine import OLDEST_SQLITE, has_mended_log
 
     if app.store.on_sqlite:
-        oldest = ".".join(map(str, OLDEST_SQLITE))
-        state = State.OK if sqlite3.sqlite_version_info >= OLDEST_SQLITE else State.FAULT
+        oldest, version = ".".join(map(str, OLDEST_SQLITE)), sqlite3.sqlite_version_info
+        rest = "" if has_mended_log(version) else "; 3.51.3 mended a rare fault that can damage a file: take it when you can"
+        state = State.OK if version >= OLDEST_SQLITE else State.FAULT
         advice = "" if state is State.OK else f"use a Python with SQLite {oldest} or newer, or PostgreSQL"
         yield Finding(
             name="sqlite",
             state=state,
-            message=f"version {sqlite3.sqlite_version}, {oldest} or newer is needed",
+            message=f"version {sqlite3.sqlite_version}, {oldest} or newer is needed{rest}",
             advice=advice,
             exit_code=0 if state is State.OK else Unreachable.exit_code,
         )

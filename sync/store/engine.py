@@ -41,6 +41,18 @@ WAL_BYTES: Final = 64 * 1024 * 1024
 OLDEST_SQLITE: Final = (3, 38, 0)
 """The first with the `->` operators and JSON functions built in."""
 
+_MENDED: Final = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+
+
+def has_mended_log(version: tuple[int, int, int]) -> bool:
+    """Whether a release of SQLite is free of a rare fault by which a file that several connections have open can be damaged.
+
+    It is in the write-ahead log, which began anew while somebody wrote back what was in it. Mended in 3.51.3, and in 3.44.6 and
+    3.50.7 of the older ones (SQLite's news of 3.51.3, 2026-03); vendors may have mended others.
+    """
+    return version >= _MENDED[-1] or any(version[:2] == one[:2] and version >= one for one in _MENDED)
+
+
 SILENCE: Final = {
     "keepalives": 1,
     "keepalives_idle": 10,

@@ -18,7 +18,7 @@ from sync.errors import StoreBusy, Unreachable
 from sync.store import Store, queue
 from sync.store.audiences import hold
 from sync.store.bulk import Question, answers, together
-from sync.store.engine import open_engine
+from sync.store.engine import has_mended_log, open_engine
 from sync.store.prepared import Prepared, told
 from sync.store.schema import audiences, deliveries, heartbeats, identifiers, profiles
 from tests.make import NOW, audience, definition, identify, keep
@@ -278,3 +278,14 @@ def test_a_server_that_the_network_no_longer_reaches_is_given_up_within_half_a_m
     # What the URL says goes before it.
     assert options["keepalives_count"] == 2
     assert options["keepalives"] == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "is_mended"),
+    [
+        *(((3, 40, 1), False), ((3, 44, 5), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 6), False)),
+        *(((3, 50, 7), True), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 52, 0), True), ((4, 0, 0), True)),
+    ],
+)
+def test_it_is_known_which_releases_of_sqlite_may_damage_a_file(version: tuple[int, int, int], is_mended: bool) -> None:
+    assert has_mended_log(version) is is_mended
