@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 
 from sync.errors import Unreachable
 from sync.standin import StandIn
-from sync.store import Store
+from sync.store import Store, runs
 from sync.store import schema as t
 from tests.crash.kills import wait_until
 from tests.crash.life import SOON, Folder, Service
-from tests.faults.workers import is_stopped, kept_busy, kill_workers, led_by, stop_workers, tell
+from tests.faults.workers import is_stopped, kept_busy, kill_workers, led_by, slots_were_taken_once, stop_workers, tell
+from tests.make import after, audience
 
 pytestmark = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 
@@ -112,3 +113,17 @@ def test_what_a_process_has_locked_that_fell_silent_in_the_middle_of_what_it_tel
         connection.connection.driver_connection.execute("SELECT id FROM audiences ORDER BY id FOR NO KEY UPDATE")
         runs_go_on(store)
         pipeline.sync()
+
+
+def test_a_second_run_of_an_audience_in_one_slot_would_be_noticed(store: Store) -> None:
+    first, other = audience(store, "first"), audience(store, "other")
+    with store.writing() as connection:
+        for one, seconds in ((first, 0.9), (other, 0.9), (first, 1.0), (other, 1.2)):
+            runs.open_run(connection, one.id, after(seconds=seconds), after(), members=0)
+    slots_were_taken_once(store)
+
+    with store.writing() as connection:
+        runs.open_run(connection, first.id, after(seconds=1.999999), after(), members=0)
+
+    with pytest.raises(AssertionError):
+        slots_were_taken_once(store)
