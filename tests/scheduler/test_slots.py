@@ -102,13 +102,21 @@ def test_what_runs_every_hour_runs_in_the_repeated_hour_too() -> None:
 
 @pytest.mark.parametrize(
     ("time", "zone"),
-    [("0 0", "Europe/Berlin"), ("30 2", "Europe/Berlin"), ("30 1", "America/New_York"), ("15 2", "Australia/Lord_Howe")],
+    [
+        ("0 0", "Europe/Berlin"),
+        ("30 2", "Europe/Berlin"),
+        ("30 1", "America/New_York"),
+        ("30 2", "America/New_York"),
+        ("15 2", "Australia/Lord_Howe"),
+        ("45 1", "Australia/Lord_Howe"),
+    ],
 )
 def test_every_day_of_seven_years_has_its_slot_whatever_clocks_do(time: str, zone: str) -> None:
     schedule, at, days = Cron(f"{time} * * *", zone), instant("2024-01-01T12:00Z"), list[date]()
     while days[-1:] != [date(2031, 1, 1)]:
         following = next_slot(schedule, at)
         assert following is not None
+        assert latest_slot(schedule, following) == following
         days.append(following.astimezone(ZoneInfo(zone)).date())
         at = following
 
