@@ -31,8 +31,8 @@ _CALLS: Final[dict[str, CallType]] = {
 _BATCHES: Final = frozenset({"/v1/batch", "/v1/import", "/v1/b"})
 _METRICS: Final = "/v1/m"
 """Where Analytics.js reports about itself; taken, and not kept."""
-_POSTS: Final = frozenset({*_CALLS, *_BATCHES, _METRICS})
-_PIXELS: Final = {f"/v1/pixel/{one}": one for one in CallType}
+POSTS: Final = frozenset({*_CALLS, *_BATCHES, _METRICS})
+PIXELS: Final = {f"/v1/pixel/{one}": one for one in CallType}
 _COME_AGAIN: Final = frozenset({429, 503})
 """By which nothing was taken that could have been."""
 
@@ -76,9 +76,9 @@ class IngestRoute(BaseRoute):
             return preflight(headers)
         if method not in allowed.split(", "):
             return error(405, "method_not_allowed", f"use {allowed}", ((b"allow", allowed.encode()),))
-        if path in _PIXELS:
-            return await self._pixel(scope, _PIXELS[path])
-        if path not in _POSTS:
+        if path in PIXELS:
+            return await self._pixel(scope, PIXELS[path])
+        if path not in POSTS:
             return self._settings(path, headers, scope["scheme"])
         return await self._post(path, scope, headers, receive)
 
@@ -168,9 +168,9 @@ def _path(scope: Scope) -> str:
 
 def _methods(path: str) -> str | None:
     """Which methods a path takes beside OPTIONS; None for a path that is not ours."""
-    if path in _POSTS:
+    if path in POSTS:
         return "POST"
-    if path in _PIXELS or (path.startswith("/v1/projects/") and path.endswith("/settings") and path.count("/") == 4):
+    if path in PIXELS or (path.startswith("/v1/projects/") and path.endswith("/settings") and path.count("/") == 4):
         return "GET, HEAD"
     return None
 

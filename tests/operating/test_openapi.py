@@ -83,36 +83,3 @@ def test_what_is_there_is_answered_in_the_documented_shape(peopled: Any, operati
 
 def test_the_document_is_served(place: Any) -> None:
     assert place.get("/api/openapi.json").json() == document(OPERATIONS)
-
-
-# ── every route, with no token, a wrong one and the right one ────────────────────────────────────────────────────────────
-
-ROUTES = [
-    *((one.method, one.path.format(key="k", id="i", lane="users", space="default", profile="user_id:p")) for one in OPERATIONS),
-    ("GET", "/api/openapi.json"),
-    ("GET", "/metrics"),
-    ("GET", "/api/nothing"),
-    ("DELETE", "/api/audiences"),
-    ("GET", "/v1/spaces/nothing"),
-]
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_for_operators_wants_the_token(place: Any, method: str, path: str) -> None:
-    without = place.ask(method, path, token=None)
-    wrong = place.ask(method, path, token="token-of-operator")
-
-    assert (without.status_code, wrong.status_code) == (401, 401)
-    assert place.ask(method, path).status_code not in (401, 403)
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_wants_none(place: Any, path: str) -> None:
-    assert place.get(path, token=None).status_code in (200, 503)
-
-
-def test_ingest_wants_a_write_key_and_the_token_is_none(operate: Any, tmp_path: Any) -> None:
-    place = operate(SYNC_WRITE_KEYS="web=k", SYNC_DATABASE_URL=f"sqlite:///{tmp_path / 'personas.db'}")
-
-    assert place.post("/v1/track", {"userId": "ann", "event": "x"}).status_code == 401
-    assert place.ask("GET", "/api/audiences", token="k").status_code == 401
