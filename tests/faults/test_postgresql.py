@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import OperationalError
-from sqlalchemy import Connection, event, func, select, text
+from sqlalchemy import Connection, ExceptionContext, event, func, select, text, update
 
 from sync.call import Call
 from sync.errors import Unreachable
@@ -56,26 +57,42 @@ def test_a_connection_that_is_cut_at_its_commit_leaves_the_whole_or_nothing(stor
     dice, cut = random.Random(1), 0
     for number in range(100):
         calls = [track(f"user-{number % 7}", message_id=f"{number}-{one}") for one in range(3)]
-        # Of ten one is cut before its COMMIT leaves and one long after, whatever the machine; the others at about that time.
-        delay = {0: None, 1: 0.2}.get(number % 10, dice.random() * 0.002)
-        with Cutting(store, delay):
+        # Of ten one is cut before its COMMIT leaves, one when its COMMIT is done and not answered, and one long after, whatever
+        # the machine; the others at about that time.
+        delay = {0: None, 1: None, 2: 0.2}.get(number % 10, dice.random() * 0.002)
+        failed = False
+        with Cutting(store, delay, commits_first=number % 10 == 1):
             try:
                 keep(store, *calls)
             except Unreachable:
-                cut += 1
-        keep(store, *calls)
+                failed = True
+        cut += failed
+        there = stored(store, calls)
+        if number % 10 < 2:
+            assert (failed, there) == (True, 3 * (number % 10))
+        assert (there, keep(store, *calls).accepted) in [(0, 3), (3, 0)]
 
     oracle.stored_once(store, {f"{number}-{one}": {} for number in range(100) for one in range(3)})
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.profiles)) == 7
-    assert 10 <= cut <= 90
+    assert 20 <= cut <= 90
+
+
+def stored(store: Store, batch: list[Call]) -> int:
+    """Count those of the batch that are there."""
+    ids = [one.message_id for one in batch]
+    with store.reading() as connection:
+        return len(connection.scalars(select(t.calls.c.id).where(t.calls.c.message_id.in_(ids))).all())
 
 
 class Cutting:
-    """Terminate the server's side of the connection about when the next COMMIT is on its way; without a delay, surely before it."""
+    """Terminate the server's side of the connection about when the next COMMIT is on its way; without a delay, surely before it.
 
-    def __init__(self, store: Store, delay: float | None) -> None:
-        self._store, self._delay = store, delay
+    Where it commits first the server has done what that COMMIT asks for, and nobody hears of it.
+    """
+
+    def __init__(self, store: Store, delay: float | None, *, commits_first: bool = False) -> None:
+        self._store, self._delay, self._commits_first = store, delay, commits_first
         self._threads: list[threading.Thread] = []
 
     def _cut(self, pid: int) -> None:
@@ -89,10 +106,14 @@ class Cutting:
             self._ready.set()
         other.close()
 
-    def _at_commit(self, connection: object) -> None:
-        pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[attr-defined]
+    def _at_commit(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if self._commits_first:
+            driver.pgconn.exec_(b"COMMIT")
+            # Without a transaction the driver would take its own COMMIT for needless, and say nothing to the server.
+            driver.pgconn.exec_(b"BEGIN")
         self._ready = threading.Event()
-        self._threads.append(threading.Thread(target=self._cut, args=(pid,)))
+        self._threads.append(threading.Thread(target=self._cut, args=(driver.info.backend_pid,)))
         self._threads[-1].start()
         self._ready.wait(5)
 
@@ -148,6 +169,71 @@ def test_writers_who_meet_the_same_people_in_opposite_orders_are_all_served(stor
             done.result()
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(t.calls)) == 2000
+
+
+def test_of_two_that_lock_in_opposite_orders_postgresql_ends_one_and_both_do_their_work_once(store: Store) -> None:
+    """Row 40: a deadlock, 40P01."""
+    rows = [audience(store, key).id for key in ("one", "two")]
+    met, tries = threading.Barrier(2), Counter[int]()
+
+    def work(connection: Connection, first: int, second: int) -> None:
+        tries[first] += 1
+        one_more(connection, first)
+        if tries[first] == 1:
+            met.wait(10)
+        one_more(connection, second)
+
+    with noted(store) as codes, ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(store.write, partial(work, first=one, second=other)) for one, other in (rows, reversed(rows))]:
+            done.result(20)
+
+    assert codes == ["40P01"]
+    assert sum(tries.values()) == 3
+    assert counted(store) == [2, 2]
+
+
+def test_of_two_that_change_what_both_have_read_postgresql_ends_one_and_both_do_their_work_once(store: Store) -> None:
+    """Row 40: a serialization failure, 40001, which takes a level of isolation that somebody may have made the database's own."""
+    row = audience(store).id
+    met, tries = threading.Barrier(2), Counter[int]()
+
+    def work(connection: Connection, writer: int) -> None:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        tries[writer] += 1
+        connection.execute(select(t.audiences.c.members)).all()
+        if tries[writer] == 1:
+            met.wait(10)
+        one_more(connection, row)
+
+    with noted(store) as codes, ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(store.write, partial(work, writer=writer)) for writer in range(2)]:
+            done.result(20)
+
+    assert codes == ["40001"]
+    assert sum(tries.values()) == 3
+    assert counted(store) == [2]
+
+
+@contextmanager
+def noted(store: Store) -> Iterator[list[str]]:
+    """Yield the codes of all that the server refuses from now on."""
+    codes: list[str] = []
+
+    def refused(context: ExceptionContext) -> None:
+        codes.append(getattr(context.original_exception, "sqlstate", ""))
+
+    event.listen(store.engine, "handle_error", refused)
+    yield codes
+    event.remove(store.engine, "handle_error", refused)
+
+
+def one_more(connection: Connection, row: int) -> None:
+    connection.execute(update(t.audiences).where(t.audiences.c.id == row).values(members=t.audiences.c.members + 1))
+
+
+def counted(store: Store) -> list[int]:
+    with store.reading() as connection:
+        return list(connection.scalars(select(t.audiences.c.members)))
 
 
 def test_writers_who_bring_new_people_and_talk_of_each_others_are_all_served(store: Store) -> None:
