@@ -30,21 +30,27 @@ def failing(folder: Folder, call: str, error: str, when: str) -> Iterator[str]:
 
 
 @contextmanager
+def refused(process: int | None, writes: str, file: str | None = None) -> Iterator[None]:
+    """Let the kernel refuse a process, and those that it makes from now on, whatever they write (to a file), for want of room."""
+    command = ["strace", "-f", "-o", os.devnull, "-p", str(process), *(["-P", file] if file else []), "-e", f"trace={writes}"]
+    with subprocess.Popen([*command, "-e", f"inject={writes}:error=ENOSPC"], stderr=subprocess.PIPE, text=True) as tracing:
+        try:
+            assert tracing.stderr is not None
+            said = tracing.stderr.readline()
+            assert "attached" in said, said
+            yield
+        finally:
+            tracing.terminate()
+
+
+@contextmanager
 def without_room(server: Server, table: str) -> Iterator[None]:
     """Let the kernel refuse PostgreSQL's processes whatever they write to the file of a table, for want of room."""
     file, postmaster = _file_and_process(server, table)
-    writes = "pwrite64,pwritev,fallocate"
-    command = ["strace", "-f", "-o", os.devnull, "-p", str(postmaster), "-P", file, "-e", f"trace={writes}"]
-    with subprocess.Popen([*command, "-e", f"inject={writes}:error=ENOSPC"], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            said = process.stderr.readline()
-            assert "attached" in said, said
-            # Of those that were there already only the first process is followed, and those that it makes from now on.
-            server.cut_off()
-            yield
-        finally:
-            process.terminate()
+    with refused(postmaster, "pwrite64,pwritev,fallocate", file):
+        # Of those that were there already only the first process is followed, and those that it makes from now on.
+        server.cut_off()
+        yield
 
 
 def _file_and_process(server: Server, table: str) -> tuple[str, int]:
