@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from itertools import permutations
@@ -253,6 +255,29 @@ def test_a_thousand_visitors_become_one_user_who_has_all_their_events(store: Sto
 
     assert users_of_events(store) == {f"of {one}": "ann" for one in visitors}
     assert [user for user, *_ in everybody(store)] == ["ann"]
+
+
+def test_each_merge_into_a_user_of_a_thousand_visitors_and_that_of_a_visitor_of_a_thousand_events_takes_less_than_a_second(
+    store: Store,
+) -> None:
+    """By the clock on the wall, since PostgreSQL works in a process of its own; the last ones, which should cost most."""
+    visitors = [f"visitor {number}" for number in range(1000)]
+    keep(store, *(track(None, f"of {one}", anonymous_id=one) for one in visitors))
+    keep(store, *(track(None, f"busy {number}", anonymous_id="busy") for number in range(1000)))
+    keep(store, *(alias("ann", one) for one in visitors[:-30]))
+
+    merges = [*(alias("ann", one) for one in visitors[-30:]), track("ann", "Link", anonymous_id="busy")]
+    slowest = max(seconds(store, one) for one in merges)
+
+    assert slowest < 1
+    assert list(Counter(users_of_events(store).values()).items()) == [("ann", 2001)]
+
+
+def seconds(store: Store, call: Call) -> float:
+    """Return how long it takes to keep a call."""
+    began = time.perf_counter()
+    keep(store, call)
+    return time.perf_counter() - began
 
 
 def test_a_visitor_and_a_user_of_one_name_are_two_people(store: Store) -> None:
