@@ -79,7 +79,7 @@ def upgrade(folder: Folder, _place: Place, store: Store, _standin: StandIn, rows
     assert done.slowest < MOST_WAITING, done
     back = there_and_back_under_traffic(folder, store)
     assert back.slowest < MOST_WAITING, back
-    return f"{before} rows (profiles, calls, deliveries), killed {killed} times; {done}; taken back before: {back}"
+    return f"{before} rows, killed {killed} times; {done}; taken back before: {back}"
 
 
 def workers(folder: Folder, _place: Place, store: Store, standin: StandIn, times: int, seed: int) -> object:

@@ -17,7 +17,9 @@ def test_a_migration_that_is_killed_in_the_middle_loses_no_row_and_can_be_run_ag
     killed = kill_while_upgrading(folder, store, seed=1)
 
     assert killed > 0
-    assert numbers_of(store) == before == [500, 2000, 2000]
+    assert numbers_of(store) == before
+    users = {"profiles": 500, "identifiers": 500, "dates": 500, "memberships": 500}
+    assert before == users | {"calls": 2000, "deliveries": 2000, "audiences": 1, "runs": 2, "changes": 1000}
 
 
 def test_another_release_takes_calls_in_while_the_store_is_upgraded(folder: Folder, store: Store) -> None:

@@ -14,13 +14,14 @@ from typing import Self
 
 from sqlalchemy import func, select, text
 
-from sync.store import Store, migrate
+from sync.call import Call
+from sync.store import Store, migrate, runs
 from sync.store import schema as t
 from tests.crash.kills import wait_until
 from tests.crash.life import Folder
-from tests.make import keep, track
+from tests.make import NOW, audience, keep, track
 
-TABLES = (t.profiles, t.calls, t.deliveries)
+TABLES = (t.profiles, t.identifiers, t.calls, t.dates, t.deliveries, t.audiences, t.runs, t.memberships, t.changes)
 AT_A_TIME = 1000
 FIRST_LIFE = 0.1
 """Seconds until the first kill; each one after it comes half as late again, so that all parts of a long migration are met."""
@@ -31,20 +32,38 @@ INSERT INTO calls (message_id, source, type, profile_id, event, timestamp, recei
 VALUES (:id, 'web', 'track', :profile, 'Order Completed', 0, 0, '{}', '{}', '{}') RETURNING id"""
 DELIVERY = """\
 INSERT INTO deliveries (call_id, lane, subject, state, attempts, created_at) VALUES (:call, 'actions', '', 'owed', 0, 0)"""
+CHANGES = """\
+INSERT INTO changes (audience_id, profile_id, run_id, value, at) SELECT :audience, id, :run, :value, 0 FROM profiles"""
+MEMBERSHIPS = """\
+INSERT INTO memberships (audience_id, profile_id, value, since, state, attempts, run_id)
+SELECT audience_id, profile_id, value, at, 'owed', 0, run_id FROM changes WHERE run_id = :run"""
 
 
-def fill(store: Store, rows: int) -> list[int]:
-    """Take in so many calls, each with a date and something to forward; return how much is in which table."""
+def fill(store: Store, rows: int) -> dict[str, int]:
+    """Take in so many calls, each with a date and something to forward; return how much is in which table.
+
+    There are four of each user, who has a device, entered an audience and left it.
+    """
+    users = rows // 4
     for first in range(0, rows, AT_A_TIME):
         numbers = range(first, min(first + AT_A_TIME, rows))
-        calls = (track(f"user-{n % (rows // 4)}", message_id=f"before-{n}", properties={"when": "2026-03-04"}) for n in numbers)
-        keep(store, *calls, forward=True)
+        keep(store, *(_call(f"before-{n}", n % users) for n in numbers), forward=True)
+    buyers = audience(store)
+    with store.writing() as connection:
+        for value in ("true", "false"):
+            run = runs.open_run(connection, buyers.id, NOW, NOW, members=0)
+            connection.execute(text(CHANGES), {"audience": buyers.id, "run": run, "value": value})
+        connection.execute(text(MEMBERSHIPS), {"run": run})
     return numbers_of(store)
 
 
-def numbers_of(store: Store) -> list[int]:
+def _call(message_id: str, user: int) -> Call:
+    return track(f"user-{user}", anonymous_id=f"device-{user}", message_id=message_id, properties={"when": "2026-03-04"})
+
+
+def numbers_of(store: Store) -> dict[str, int]:
     with store.reading() as connection:
-        return [int(connection.scalar(select(func.count()).select_from(table)) or 0) for table in TABLES]
+        return {table.name: int(connection.scalar(select(func.count()).select_from(table)) or 0) for table in TABLES}
 
 
 def kill_while_upgrading(folder: Folder, store: Store, seed: int) -> int:
@@ -82,7 +101,7 @@ class UnderTraffic:
 
 def upgrade_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
     """Upgrade while another release goes on taking calls in; each of them has to be there."""
-    before = numbers_of(store)[1]
+    before = numbers_of(store)["calls"]
     migrate.downgrade(store.engine, BEFORE)
     with OtherRelease(store) as other:
         wait_until(lambda: other.taken > 20, "nothing was taken")
@@ -91,13 +110,13 @@ def upgrade_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
         seconds, taken = time.monotonic() - began, other.taken
         wait_until(lambda: other.taken > taken + 20, "nothing more was taken")
     store.require_current_schema()
-    assert numbers_of(store)[1] == before + other.taken
+    assert numbers_of(store)["calls"] == before + other.taken
     return UnderTraffic(seconds, other.slowest, other.taken)
 
 
 def there_and_back_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
     """Take the store back by one revision after the other, and up again, while another release takes calls in; each is there."""
-    before = numbers_of(store)[1]
+    before = numbers_of(store)["calls"]
     steps = [revision for revision in migrate.revisions() if revision >= BEFORE]
     # A migration lets go of all connections at its end, and those of the other release are in use.
     moved = Store.at(store.engine.url.render_as_string(hide_password=False))
@@ -114,7 +133,7 @@ def there_and_back_under_traffic(folder: Folder, store: Store) -> UnderTraffic:
         seconds, taken = time.monotonic() - began, other.taken
         wait_until(lambda: other.taken > taken + 20, "nothing more was taken")
     store.require_current_schema()
-    assert numbers_of(store)[1] == before + other.taken
+    assert numbers_of(store)["calls"] == before + other.taken
     return UnderTraffic(seconds, other.slowest, other.taken)
 
 
