@@ -30,6 +30,9 @@ class Client:
     answered: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Every call that was answered 200, by message id, in the order sent."""
     statuses: Counter[int] = field(default_factory=Counter)
+    silence: float = 0.0
+    """Seconds, at most, between two answers 200."""
+    _heard: float | None = None
     _number: int = 0
 
     def batch(self, dice: random.Random) -> Calls:
@@ -53,6 +56,8 @@ class Client:
         self.statuses[answer.status_code] += 1
         if answer.status_code != 200:
             return False
+        now = time.monotonic()
+        self.silence, self._heard = max(self.silence, now - (self._heard or now)), now
         self.answered |= {call["messageId"]: call for call in calls}
         return True
 
@@ -99,6 +104,11 @@ class Traffic:
     @property
     def statuses(self) -> Counter[int]:
         return sum((client.statuses for client in self.clients), Counter())
+
+    @property
+    def silence(self) -> float:
+        """Seconds, at most, that any client waited from one answer 200 to the next."""
+        return max(client.silence for client in self.clients)
 
     def _send(self, client: Client) -> None:
         dice = random.Random(f"{self.seed}{client.name}")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from sqlalchemy import select
 
-from sync.store import Store
+from sync.store import Store, migrate
 from sync.store import schema as t
+from tests.crash import oracle
+from tests.crash.kills import wait_until
 from tests.crash.life import Folder
+from tests.crash.traffic import UNANSWERED, Traffic
+from tests.faults.releases import REVISION, NextRelease, next_release
 from tests.faults.upgrades import fill, kill_while_upgrading, numbers_of, there_and_back_under_traffic, upgrade_under_traffic
 from tests.make import after, audience, people, record
 
@@ -38,6 +45,46 @@ def test_another_release_takes_calls_in_while_the_store_is_taken_back_and_upgrad
 
     assert done.taken > 40
     assert done.slowest < 5
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NextRelease]:
+    with next_release(tmp_path_factory.mktemp("next")) as installed:
+        yield installed
+
+
+def test_a_door_takes_calls_in_while_the_next_schema_comes_and_goes_until_the_next_release_has_started(
+    folder: Folder, store: Store, newer: NextRelease
+) -> None:
+    """Without a spool, which would hide whatever the door cannot store."""
+    del folder.environ["SYNC_SPOOL"]
+    try:
+        with Traffic.of(3, seed=1, pause=0.02) as traffic:
+            door = folder.serve("--only", "web")
+            traffic.url = door.url
+            takes_calls(traffic)
+            for revision, word in ((REVISION, "upgrade"), (migrate.head(), "downgrade"), (REVISION, "upgrade")):
+                assert newer.run(folder, "db", word) == 0, folder.log()[-2000:]
+                with store.reading() as connection:
+                    assert migrate.revision(connection) == revision
+                takes_calls(traffic)
+
+            assert set(traffic.statuses) == {200}
+            assert door.stop() == 0
+            traffic.url = newer.serve(folder, "--only", "web")
+            takes_calls(traffic)
+            traffic.end()
+    finally:
+        newer.leave(folder)
+
+    assert set(traffic.statuses) <= {200, UNANSWERED}
+    assert traffic.silence < 5
+    oracle.stored_exactly(store, traffic.answered)
+
+
+def takes_calls(traffic: Traffic) -> None:
+    before = len(traffic.answered)
+    wait_until(lambda: len(traffic.answered) > before + 50, "no calls are taken in")
 
 
 def test_what_was_computed_and_is_owed_outlives_the_way_back(folder: Folder, store: Store) -> None:
