@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from sync.settings import Settings
 
 SLACK: Final = timedelta(minutes=2)
-"""How far clocks may differ before it is worth a word."""
+"""How far back the clock may be of a call that came in before it is worth a word."""
+
+APART: Final = timedelta(seconds=2)
+"""How far this machine's clock may be from the database's, by which processes on several machines are to agree."""
 
 
 class State(StrEnum):
@@ -81,7 +84,7 @@ def _examined() -> Iterator[Finding]:
         yield _spool(given)
         yield from _moesif(app, given)
         if usable:
-            yield _clock(app)
+            yield looked_at_clock(app)
 
 
 def _store(app: App) -> Iterator[Finding]:
@@ -169,16 +172,19 @@ def _moesif(app: App, given: Settings) -> Iterator[Finding]:
     yield Finding(name="moesif", state=State.FAULT, message=message, advice=advice, exit_code=Unreachable.exit_code)
 
 
-def _clock(app: App) -> Finding:
-    """Compare the clock with what the store has seen: it must not have gone back."""
+def looked_at_clock(app: App) -> Finding:
+    """Compare the clock with what the store has seen, before which it must not be, and with its server's if it has one."""
     from sync.store import lookup
 
-    now = app.clock()
     with app.store.snapshot() as connection:
-        latest = lookup.latest_arrival(connection)
+        latest, now, server = lookup.latest_arrival(connection), app.clock(), lookup.server_clock(connection)
     if latest is not None and latest > now + SLACK:
         advice = "set this machine's clock by NTP; calls that arrive meanwhile get a wrong time"
         message = f"it is {shown_at(now)} here, but a call arrived at {shown_at(latest)}"
+        return Finding(name="clock", state=State.WARN, message=message, advice=advice)
+    if server is not None and abs(server - now) > APART:
+        advice = "set both by NTP; of processes whose clocks are more than some seconds apart two may send about the same user"
+        message = f"{abs(server - now).total_seconds():.0f} s {'behind' if server > now else 'ahead of'} the database's"
         return Finding(name="clock", state=State.WARN, message=message, advice=advice)
     return Finding(name="clock", state=State.OK, message=f"it is {shown_at(now)}")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Row, Select, Text, and_, func, select, text, true
+from sqlalchemy import BigInteger, Connection, DateTime, Row, Select, Text, and_, func, select, text, true
 
 from sync.delivery import State
 from sync.errors import NotFound
@@ -20,7 +20,18 @@ from sync.store.prepared import Prepared, told
 from sync.store.profiles import ANONYMOUS_ID
 from sync.store.schema import audiences, calls, changes, identifiers, memberships, profiles, runs
 
-__all__ = ["Change", "Connection", "LedgerRow", "Person", "changes_of", "latest_arrival", "ledger_row", "ledger_rows", "person"]
+__all__ = [
+    "Change",
+    "Connection",
+    "LedgerRow",
+    "Person",
+    "changes_of",
+    "latest_arrival",
+    "ledger_row",
+    "ledger_rows",
+    "person",
+    "server_clock",
+]
 # `Connection` is here for the doors, which hand it from one function to the next and know nothing else of SQLAlchemy.
 
 
@@ -116,6 +127,13 @@ def changes_of(connection: Connection, profile_id: int, limit: int) -> list[Chan
 def latest_arrival(connection: Connection) -> datetime | None:
     """Return when the latest call came in; None before the first."""
     return connection.scalars(select(calls.c.received_at).order_by(calls.c.id.desc()).limit(1)).one_or_none()
+
+
+def server_clock(connection: Connection) -> datetime | None:
+    """Return what time it is at the server of the store; None for SQLite, which has none."""
+    if connection.dialect.name == "sqlite":
+        return None
+    return connection.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one().astimezone(UTC)
 
 
 # Asked of one user after another, so they are written once.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from sync.app import opened, system_clock
 from sync.call import Incoming
+from sync.cli.doctor import State, looked_at_clock
+from sync.settings import read
 from sync.spool import Spool
 from sync.standin import StandIn
 from tests.make import NOW, track
@@ -317,6 +321,17 @@ def test_doctor_sees_a_clock_that_went_back(line: Any, make_order: Any) -> None:
     store.close()
 
     assert "warn   clock: " in line("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, None), (1, None), (7, "7 s ahead of the database's"), (-7, "7 s behind the database's")]
+)
+def test_doctor_sees_a_clock_that_is_not_the_databases(database_url: str, seconds: int, said: str | None) -> None:
+    with opened(read({"SYNC_DATABASE_URL": database_url}), lambda: system_clock() + timedelta(seconds=seconds)) as app:
+        found = looked_at_clock(app)
+
+        assert found.state is (State.WARN if said and not app.store.on_sqlite else State.OK)
+        assert app.store.on_sqlite or said is None or found.message == said
 
 
 def test_doctor_says_what_lies_in_the_spool(line: Any) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.delivery import Accepted, KeyRefused, Later, Outcome, Rejected, Unknown
+from sync.delivery import Accepted, KeyRefused, Later, Outcome, Rejected, Unknown, wait_after
 from sync.json_value import Json, encode
 from sync.moesif import outcome_of, retry_after
 from sync.moesif.answers import said
@@ -150,3 +150,16 @@ def test_a_long_message_is_left_out_whole() -> None:
 
 def test_a_key_refused_says_nothing_of_the_answers_body() -> None:
     assert "secret" not in outcome(401, b'{"message": "secret is not a key"}').reason  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "most"), [*((number, 2 ** (number - 1)) for number in range(1, 11)), (11, 600), (12, 600), (400, 600)]
+)
+def test_a_failed_attempt_is_followed_by_a_wait_of_any_length_up_to_twice_that_of_the_one_before(attempt: int, most: int) -> None:
+    asked = timedelta(seconds=30)
+
+    waits = [
+        wait_after(attempt, given, lambda draw=draw: draw).total_seconds() for given in (None, asked) for draw in (0.0, 0.5, 1.0)
+    ]
+
+    assert waits == [0, most / 2, most, 30, 30 + most / 2, 30 + most]
