@@ -41,6 +41,9 @@ LOG_BYTES: Final = WAL_BYTES // 2
 """Of SQLite's write-ahead log, beyond which calls go to the spool, where there is one, for as long as somebody reads: half of what
 it may take up, since the calls of one transaction and what is written beside them still go there."""
 
+STALE: Final = timedelta(seconds=25)
+"""A scheduler's heart that has not beaten for so long has stopped: its thread can die while it still claims to run."""
+
 GARBAGE: Final = (10_000, 20, 20)
 """How many objects more than are gone, and then how many younger collections, before Python collects."""
 
@@ -71,6 +74,8 @@ class Durations:
     """In the last part of the right to send no request is begun."""
     sending: timedelta = LEASE
     leading: timedelta = LEAD
+    silence: timedelta = STALE
+    """So long after the scheduler's heart has beaten last its process ends, which lets all of that go."""
 
     def __post_init__(self) -> None:
         if not self.exchange.total < self.margin.total_seconds() < self.sending.total_seconds():

@@ -7,10 +7,10 @@ would lose what the spool is there to keep. What is not as it should be is named
 
 from __future__ import annotations
 
-from sync.app import App
+from sync.app import STALE, App
 from sync.errors import SyncError
 from sync.json_value import Json
-from sync.scheduler import HEARTBEAT, STALE
+from sync.scheduler import HEARTBEAT
 from sync.spool import Spool
 from sync.store import Store, leases
 from sync.web import Health

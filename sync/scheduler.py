@@ -61,8 +61,6 @@ FAR_OFF: Final = timedelta(minutes=1)
 """So far ahead of the clock an instant is no difference between the clocks of two machines."""
 SAID: Final = timedelta(minutes=1)
 """So often it is said at most that an audience's slots are skipped; all are counted."""
-STALE: Final = timedelta(seconds=25)
-"""A heart that has not beaten for so long has stopped: the scheduler's thread can die while it still claims to run."""
 
 AT_ONCE: Final = 2
 """How many runs go on at the same time."""

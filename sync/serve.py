@@ -19,14 +19,14 @@ from typing import Any, Final, Self
 
 from starlette.applications import Starlette
 
-from sync.app import SPOOL_AFTER, App
+from sync.app import SPOOL_AFTER, STALE, App
 from sync.apply import apply
 from sync.call import Incoming
 from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Unreachable
 from sync.health import beats, health
 from sync.ingest import accept
 from sync.purge import Retention, purge, require_room
-from sync.scheduler import HEARTBEAT, STALE, Scheduler
+from sync.scheduler import HEARTBEAT, Scheduler
 from sync.send import Sender
 from sync.settings import is_loopback
 from sync.slots import next_slot
@@ -240,7 +240,9 @@ def _working(app: App, wake: threading.Event, stop: threading.Event) -> Iterator
     scheduler = Scheduler(app.store, app.clock, wake.set, app.durations.leading, app.owner)
     scheduler.every(LOOK_AT_FILE, _file_watcher(app, scheduler))
     with ExitStack() as stack:
-        threads = [threading.Thread(target=watch, args=(scheduler.silence, stop), name="watchdog")]
+        silence = app.durations.silence
+        watching = (scheduler.silence, stop, min(WATCH, silence.total_seconds() / 5), silence)
+        threads = [threading.Thread(target=watch, args=watching, name="watchdog")]
         if retention := Retention.of(app.settings):
             # Not one of the scheduler's jobs: those that are no runs share a thread with its heart, which must go on beating.
             threads.append(threading.Thread(target=_keep_purging, args=(app, retention, stop), name="purge"))

@@ -5,6 +5,7 @@ Such a process is forked from one that has imported everything, so that a hundre
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import itertools
 import logging
@@ -29,17 +30,15 @@ from sync.store.schema import claims
 
 WHERE_ARE_YOU: Final = signal.SIGUSR1
 """Has a worker write down what its threads are at."""
+LOSE_THE_SCHEDULER: Final = signal.SIGUSR2
+"""Has the thread die of one that `serve_until_silent` runs."""
 
 
 def command(
     arguments: tuple[str, ...], folder: Path, environ: Mapping[str, str], dies_at: int | None, steps: Path, at_commits: bool
 ) -> None:
     """Type one command, and die at its n-th step, of those around commits alone if so wanted; without a number, count the steps."""
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environ)
-    _say_in(folder / "log")
-    faulthandler.enable()
+    _settle_in(folder, environ)
     if dies_at is None:
         _count(steps)
     else:
@@ -47,16 +46,31 @@ def command(
     main(arguments)
 
 
+def serve_until_silent(folder: Path, environ: Mapping[str, str], durations: Durations) -> None:
+    """Do what `serve` does, until a signal has the scheduler's thread die, as by an error of APScheduler's own."""
+    _settle_in(folder, environ)
+    signal.signal(LOSE_THE_SCHEDULER, lambda *_: threading.Thread(target=_end_scheduler).start())
+    settings = from_folder(os.environ, folder)
+    log_to_stderr(logging.INFO, settings.log_format)
+    with opened(settings) as app:
+        serve(replace(app, durations=durations), None, note)
+
+
+def _end_scheduler() -> None:
+    """Raise something in its thread, which it meets when it is woken next; again, where a job's submission has met it."""
+    [thread] = [one for one in threading.enumerate() if one.name == "APScheduler"]
+    while thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+        thread.join(2)
+    note("the scheduler's thread has died")
+
+
 def work(folder: Path, environ: Mapping[str, str], durations: Durations, stops_at: int | None, stops_with: int | None) -> None:
     """Do what `serve --only worker` does, with rights that end soon; stop as if a hypervisor had stopped the machine.
 
     It stops at its n-th step once it works, or with what its n-th claim gave it in hand.
     """
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environ)
-    _say_in(folder / "log")
-    faulthandler.enable()
+    _settle_in(folder, environ)
     # For one that does not end: what each of its threads is at, whoever has the interpreter.
     faulthandler.register(WHERE_ARE_YOU)
     settings = from_folder(os.environ, folder)
@@ -148,6 +162,14 @@ def _around_each_commit(taken: Any) -> None:
     event.listen(Engine, "commit", ending)
     event.listen(Engine, "begin", going_on)
     event.listen(Pool, "checkin", lambda _connection, record: going_on(record))
+
+
+def _settle_in(folder: Path, environ: Mapping[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    _say_in(folder / "log")
+    faulthandler.enable()
 
 
 def _say_in(path: Path) -> None:

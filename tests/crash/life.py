@@ -87,11 +87,13 @@ class Folder:
     def serve(self, *options: str) -> Service:
         """Start to serve, and return once it does."""
         said = len(self.log())
-        process = self.start("serve", *options)
-        while "\npersonas-sync " not in (new := "\n" + self.log()[said:]):
-            assert process.is_alive(), f"it did not start, {process.exitcode}: {new}"
-            time.sleep(0.01)
-        return Service(process, new.partition(" listens on ")[2].partition("\n")[0])
+        return self._listening(self.start("serve", *options), said)
+
+    def serve_until_silent(self, durations: Durations) -> Service:
+        """Start to serve as one whose scheduler can be made to die, and return once it does."""
+        said = len(self.log())
+        given = (self.path, self._surroundings(), durations)
+        return self._listening(self._started(_fork.Process(target=inside.serve_until_silent, args=given, daemon=True)), said)
 
     def work(self, stops_at: int | None = None, stops_with: int | None = None) -> Service:
         """Start a worker, several of which share what there is to do, and return once it works."""
@@ -125,6 +127,12 @@ class Folder:
         for process in self.processes:
             process.kill()
             process.join()
+
+    def _listening(self, process: ForkServerProcess, said: int) -> Service:
+        while "\npersonas-sync " not in (new := "\n" + self.log()[said:]):
+            assert process.is_alive(), f"it did not start, {process.exitcode}: {new}"
+            time.sleep(0.01)
+        return Service(process, new.partition(" listens on ")[2].partition("\n")[0])
 
     def _process(self, arguments: tuple[str, ...], dies_at: int | None, at_commits: bool = False) -> ForkServerProcess:
         given = (arguments, self.path, self._surroundings(), dies_at, self.path / "steps", at_commits)

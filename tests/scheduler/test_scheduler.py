@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 
-from sync.app import system_clock
+from sync.app import STALE, Durations, system_clock
 from sync.audience import Cron, Every, Guard, Manual, Schedule
 from sync.compute import compute, compute_slot
 from sync.errors import Unreachable
 from sync.instant import iso
 from sync.lead import LEADING
-from sync.scheduler import HEARTBEAT, STALE, Scheduler
+from sync.scheduler import HEARTBEAT, Scheduler
 from sync.serve import WATCH, watch
 from sync.store import Store, leases
 from sync.store.audiences import by_key
@@ -371,6 +371,7 @@ def test_a_scheduler_that_has_died_is_silent_and_ends_the_process(store: Store) 
 
 
 def test_a_heart_that_has_stopped_is_noticed_within_half_a_minute() -> None:
+    assert Durations().silence == STALE
     assert STALE.total_seconds() + WATCH <= 30
 
 
