@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 LOOK_AT_FILE: Final = timedelta(seconds=2)
 PURGE: Final = timedelta(hours=1)
 WATCH: Final = 5.0
-END_WITHIN: Final = 9.0
+END_WITHIN: Final = 8.5
 """Seconds that what is under way has to end once this process is to stop; whoever supervises it often kills it after ten."""
 LONGEST_WAIT: Final = timedelta(minutes=15)
 """For which calls wait in the spool for somebody who reads: longer than an operator lets pass without an alarm."""
