@@ -38,6 +38,8 @@ AT_A_TIME: Final = 50
 BETWEEN_RESTARTS: Final = 5.0
 MOST_AWAY: Final = 2.0
 """Seconds after which calls are taken again once a server has been started again."""
+FIRST: Final = 200_000
+"""Calls with which a soak begins, some 40 MB on SQLite."""
 MOST_WAITING: Final = 5.0
 """Seconds that a call may take while the store is upgraded."""
 
@@ -65,7 +67,7 @@ def restarts(folder: Folder, place: Place, store: Store, standin: StandIn, times
 
 
 def soaked(folder: Folder, place: Place, store: Store, standin: StandIn, minutes: int, seed: int) -> object:
-    found = soak(folder, place, store, standin, minutes * 60, seed)
+    found = soak(folder, place, store, standin, minutes * 60, seed, FIRST)
     assert is_flat(found), f"it grows: {found}"
     return found
 

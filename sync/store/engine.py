@@ -63,9 +63,10 @@ SILENCE: Final = {
 """After how much silence, 25 seconds, a server of PostgreSQL is given up that the network no longer reaches: without these a
 statement would wait for it for hours. One that works on a statement answers them all the while. What the URL says goes before."""
 
-CACHE_BYTES: Final = 8 * 1024 * 1024
-"""How much of a SQLite file a connection keeps in memory. What runs and people read the system keeps as well, once for all: with
-64 MB, connections that a service has had for long keep the whole file, each for itself, and are no faster."""
+CACHE_BYTES: Final = 2 * 1024 * 1024
+"""How much of a SQLite file a connection keeps in memory, which is what SQLite does by itself. What runs and people read the system
+keeps as well, once for all: with 64 MB, connections that a service has had for long keep the whole file, each for itself, and are
+no faster."""
 
 _PRAGMAS: Final = (
     *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"),

@@ -19,10 +19,12 @@ from sync.standin import StandIn
 from sync.store import Store
 from tests.crash.kills import bad_luck, hold_to_everything, settle, wait_until
 from tests.crash.life import Folder
-from tests.crash.traffic import UNANSWERED, Client, Traffic
+from tests.crash.traffic import AGAIN_AFTER, UNANSWERED, Client, Traffic
 from tests.faults.crews import Crew, crew_of
 from tests.faults.places import Place
 
+AT_A_TIME = 500
+"""Calls of a batch with which it begins."""
 BETWEEN = 2.0
 """Seconds between one misfortune and the next."""
 MOST_GROWTH = 1.05
@@ -47,12 +49,16 @@ class Soaked:
         )
 
 
-def soak(folder: Folder, place: Place, store: Store, standin: StandIn, seconds: float, seed: int) -> Soaked:
-    """Let it all happen for so long, or until somebody was killed and stopped; then come to rest, and hold all to the oracle."""
+def soak(folder: Folder, place: Place, store: Store, standin: StandIn, seconds: float, seed: int, first: int = 0) -> Soaked:
+    """Let it all happen for so long, or until somebody was killed and stopped; then come to rest, and hold all to the oracle.
+
+    It begins with so many calls at once, by which what keeps a part of the store in memory has as much as it will ever have.
+    """
     folder.environ["SYNC_SPOOL"] = "spool"
     dice = random.Random(seed)
     crew = crew_of(folder, store, standin, seconds * SPARED_AFTER)
     clients = [Client(f"c{number}", users=200) for number in range(3)]
+    _fill(clients[0], crew.door.url, first, dice)
     with Traffic(clients, url=crew.door.url, seed=seed, pause=0.05) as traffic:
         ends = time.monotonic() + seconds
         for misfortune in _dealt(dice):
@@ -75,6 +81,13 @@ def soak(folder: Folder, place: Place, store: Store, standin: StandIn, seconds: 
     assert set(traffic.statuses) <= ({200, UNANSWERED} if store.on_sqlite else {200}), traffic.statuses
     hold_to_everything(folder, store, standin, traffic)
     return Soaked(traffic, crew)
+
+
+def _fill(client: Client, url: str, calls: int, dice: random.Random) -> None:
+    for _ in range(0, calls, AT_A_TIME):
+        some = client.batch(dice, AT_A_TIME)
+        while not client.send(url, some):
+            time.sleep(AGAIN_AFTER)
 
 
 def is_flat(soaked: Soaked) -> bool:
