@@ -109,7 +109,7 @@ def _drain(folder: Folder, store: Store, standin: StandIn, seen: Outage) -> None
     began = time.monotonic()
     service = folder.serve("--only", "worker")
     status = Path(f"/proc/{service.process.pid}/status")
-    at_first = _megabytes(status, "VmRSS")
+    at_first = megabytes(status, "VmRSS")
 
     def is_over() -> bool:
         with store.reading() as connection:
@@ -118,13 +118,13 @@ def _drain(folder: Folder, store: Store, standin: StandIn, seen: Outage) -> None
 
     wait_until(is_over, "something is owed", 300)
     seen.seconds = time.monotonic() - began
-    seen.grown = _megabytes(status, "VmHWM") - at_first
+    seen.grown = megabytes(status, "VmHWM") - at_first
     assert service.stop() == 0
     seen.sent = standin.requests["users"].rows
     told = {user: held["metadata"].get("buyers") for user, held in standin.users().items()}
     seen.wrong = sum(told.get(f"u{number}") is not True for number in range(seen.users))
 
 
-def _megabytes(status: Path, what: str) -> float:
+def megabytes(status: Path, what: str) -> float:
     [line] = [line for line in status.read_text(encoding="ascii").splitlines() if line.startswith(what)]
     return int(line.split()[1]) / 1024
