@@ -15,6 +15,7 @@ from sync.delivery import Accepted, Lane, Outcome, Rejected
 from sync.json_value import Json, encode_bytes
 from sync.moesif.address import DEFAULT_URL, check_application_id, check_url
 from sync.moesif.answers import is_page, outcome_of
+from sync.moesif.lookups import LookUp, look_up
 from sync.moesif.wire import Answer, Limits, Wire
 
 _USER_AGENT = f"personas-sync/{__version__}"
@@ -43,15 +44,16 @@ class Collector:
         allow_plain_http: bool = False,
         authorities: Path | None = None,
         limits: Limits | None = None,
+        look_up: LookUp = look_up,
     ) -> None:
         """Raises SettingsError for a URL or an id that cannot be used. Asks nothing yet.
 
-        `clock` is read only for what an answer's `Retry-After` gives as a date.
+        `clock` is read only for what an answer's `Retry-After` gives as a date; `look_up` finds the addresses of the URL's name.
         """
         self.url = check_url(url, allow_plain_http=allow_plain_http)
         self._application_id = check_application_id(application_id)
         self._clock = clock
-        self._wire = Wire(limits or Limits(), authorities=authorities)
+        self._wire = Wire(limits or Limits(), authorities=authorities, look_up=look_up)
 
     def __repr__(self) -> str:
         return f"Collector(url={self.url!r})"
