@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sync.delivery import Lane
+from sync.delivery import Lane, Outcome
+from sync.json_value import Json
 from sync.moesif import Collector, Limits
+from sync.send.parcels import Destination
 from sync.standin import Fault, StandIn
 from sync.store import Store, queue
 from tests.crash import oracle
@@ -45,7 +50,8 @@ def test_errors_lost_answers_and_resets_leave_nothing_wrong_and_little_told_twic
         standin.misbehave(*(fault for _ in range(100) for fault in random.sample(mixed, len(mixed))))
     clock, buyers = MovedClock(NOW), audience(store)
     with Collector(KEY, standin.url, clock=clock, limits=Limits(connect=1, read=1, total=3)) as collector:
-        road = road_to(collector, store, clock).over(batch_items=2)
+        counted = Counted(collector)
+        road = road_to(counted, store, clock).over(batch_items=2).with_(connections=CONNECTIONS)
         for step in range(1, steps + 1):
             at = after(hours=step)
             calls = [one(f"u{user}", step, at) for user in range(users) for one in (said, done)]
@@ -63,6 +69,33 @@ def test_errors_lost_answers_and_resets_leave_nothing_wrong_and_little_told_twic
     again = Counter(str(one["transaction_id"]) for taken in standin.history() if taken.lane == "actions" for one in taken.documents)
     # Where a tenth of all requests are taken without an answer, and three quarters with one, it is 13 %.
     assert 0 < sum(again.values()) - len(again) <= 0.15 * len(again)
+    # Without faults it takes these, of two items each; as a quarter fails a third more, and some of users that hold one item.
+    least = steps * -(-users // 2)
+    for lane in (Lane.USERS, Lane.ACTIONS):
+        assert 1 < counted.most[lane] <= CONNECTIONS
+        assert least < standin.requests[lane].requests <= 2 * least
+
+
+@dataclass
+class Counted:
+    """A destination that knows how many requests of a lane there were at once."""
+
+    destination: Destination
+    most: Counter[Lane] = field(default_factory=Counter)
+    _under_way: Counter[Lane] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def post(self, lane: Lane, documents: Sequence[dict[str, Json]], may_send: Callable[[], bool]) -> Outcome:
+        self._change(lane, 1)
+        try:
+            return self.destination.post(lane, documents, may_send)
+        finally:
+            self._change(lane, -1)
+
+    def _change(self, lane: Lane, change: int) -> None:
+        with self._lock:
+            self._under_way[lane] += change
+            self.most[lane] = max(self.most[lane], self._under_way[lane])
 
 
 def said(user: str, step: int, at):
