@@ -6,14 +6,14 @@ Knows the calls that were answered 200, and works out by itself what follows fro
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import func, select, union_all
 
-from sync.json_value import decode
+from sync.json_value import decode, encode
 from sync.membership import Outcome
 from sync.payload.bodies import transaction_id
 from sync.standin import Taken
@@ -70,6 +70,14 @@ def stored_exactly(store: Store, answered: Mapping[str, Call]) -> None:
         assert connection.scalar(select(func.count()).select_from(t.calls)) == len(answered)
 
 
+def invalid_ones_are_listed(store: Store, refused: Mapping[str, int]) -> None:
+    """Each invalid call that was answered 200 is listed once; one that was sent again without an answer, each time at most."""
+    with store.reading() as connection:
+        listed = Counter(str(decode(body)["messageId"]) for body in connection.scalars(select(t.rejected_calls.c.body)))  # type: ignore[call-overload,index]
+    assert listed.keys() == refused.keys(), "an invalid call was lost, or nobody sent it"
+    assert all(listed[id] <= sent for id, sent in refused.items()), "an invalid call is listed twice"
+
+
 def ledger(store: Store) -> dict[str, dict[str, Any]]:
     """Return what is true now, by user and key; nothing may be owed any more."""
     m = t.memberships.c
@@ -84,6 +92,37 @@ def ledger(store: Store) -> dict[str, dict[str, Any]]:
             assert (accepted, state) == (value, "settled"), (user, key, value, accepted, state)
             found[user][key] = decode(value)
     return dict(found)
+
+
+class Received:
+    """What the stand-in has been told of whom, ever; what was looked at once is not looked at again."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str, str]] = set()
+        self._looked_at = 0
+
+    def by(self, history: Sequence[Taken]) -> Set[tuple[str, str, str]]:
+        """Return (user, key, value as JSON) of all that was taken until now, at the end of which stands what is new."""
+        for taken in history[self._looked_at :]:
+            for document in taken.documents if taken.lane == "users" else ():
+                metadata: Any = document.get("metadata", {})
+                self._told |= {(str(document["user_id"]), key, encode(value)) for key, value in metadata.items()}
+        self._looked_at = len(history)
+        return self._told
+
+
+def nothing_is_claimed(store: Store, received: Set[tuple[str, str, str]]) -> None:
+    """What the ledger holds as accepted has been received, at any moment, whoever died."""
+    m = t.memberships.c
+    statement = (
+        select(t.profiles.c.user_id, t.audiences.c.key, m.accepted)
+        .join(t.profiles, t.profiles.c.id == m.profile_id)
+        .join(t.audiences, t.audiences.c.id == m.audience_id)
+        .where(m.accepted.is_not(None))
+    )
+    with store.reading() as connection:
+        claimed = {(row[0], row[1], row[2]) for row in connection.execute(statement)}
+    assert claimed <= received, f"accepted by the ledger, and never received: {claimed - received}"
 
 
 def runs_balance(store: Store) -> None:
