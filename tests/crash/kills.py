@@ -26,6 +26,8 @@ ON_ITS_WAY = 0.1
 """Seconds between having begun to send and being killed, of two in three."""
 LONGEST_SILENCE = 5.0
 """Seconds after which one is killed that does not begin to send."""
+INVALID = 0.02
+"""Of all calls."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,15 @@ class Tally:
     """How many of those that were killed had sent something."""
     in_doubt: int | None = None
     """Requests of actions, at most, of which one that died had written no answer down; None where that is not known."""
+    invalid: int = 0
+    """Calls that were answered as well, and that nobody can understand."""
 
 
 def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed: int) -> Tally:
     """Kill the service so many times while calls come in and leave; then let it end in peace, and check everything."""
     dice, deaths, lost, senders = random.Random(seed), [], 0, 0
-    with Traffic.of(3, seed, pause=0.02) as traffic:
+    received = oracle.Received()
+    with Traffic.of(3, seed, pause=0.02, invalid=INVALID) as traffic:
         for number in range(kills):
             service = folder.serve()
             traffic.url = service.url
@@ -58,6 +63,7 @@ def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed:
             deaths.append(doubles.death(store, standin, lambda: let_leases_end(store, standin)))
             senders += asked(standin) > before
             oracle.stored_once(store, dict(traffic.answered))
+            oracle.nothing_is_claimed(store, received.by(standin.history()))
             let_pauses_end(store)
         standin.behave()
         service = folder.serve()
@@ -69,7 +75,7 @@ def kill_often(folder: Folder, store: Store, standin: StandIn, kills: int, seed:
     history = standin.history()
     doubles.only_what_was_in_hand(history, deaths, lost, BATCH)
     in_doubt = doubles.no_more_than_connections(history, deaths)
-    return Tally(kills, len(traffic.answered), asked(standin), oracle.sent_twice(history), senders, in_doubt)
+    return Tally(kills, len(traffic.answered), asked(standin), oracle.sent_twice(history), senders, in_doubt, len(traffic.refused))
 
 
 def await_a_moment(dice: random.Random, standin: StandIn, *, sends: bool) -> None:
@@ -145,6 +151,7 @@ def is_quiet(store: Store) -> bool:
 def hold_to_everything(folder: Folder, store: Store, standin: StandIn, traffic: Traffic) -> None:
     answered = traffic.answered
     oracle.stored_exactly(store, answered)
+    oracle.invalid_ones_are_listed(store, traffic.refused)
     oracle.runs_balance(store)
     oracle.changes_lead_to_the_ledger(store)
     oracle.moesif_holds(standin.users(), answered, oracle.ledger(store))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from sync.standin import StandIn, Taken
 from sync.store import Store
+from sync.store import schema as t
 from tests.crash.doubles import CONNECTIONS, Death, no_more_than_connections, only_what_was_in_hand
 from tests.crash.kills import kill_often
 from tests.crash.life import BATCH, Folder
+from tests.crash.oracle import Received, nothing_is_claimed
+from tests.make import audience, people, record
 
 KILLS = 50
 
@@ -19,6 +23,7 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing_and_claims_nothi
     tally = kill_often(folder, store, standin, kills=KILLS, seed=1)
 
     assert tally.answered > KILLS
+    assert tally.invalid > 0
     assert tally.senders is not None
     assert tally.senders >= 30
     # Not so few that what is held of doubles is held of nothing.
@@ -27,6 +32,21 @@ def test_a_service_that_is_killed_again_and_again_loses_nothing_and_claims_nothi
 
 def took(*ids: str, at: float) -> Taken:
     return Taken(lane="actions", documents=tuple({"transaction_id": id} for id in ids), arrived=at - 0.1, taken=at)
+
+
+def test_what_the_ledger_claims_although_it_was_never_received_is_noticed(store: Store) -> None:
+    people(store, "ann")
+    record(store, audience(store), {"ann"})
+    with store.writing() as connection:
+        connection.execute(update(t.memberships).values(accepted="true"))
+
+    def told(value: bool) -> Taken:
+        return Taken(lane="users", documents=({"user_id": "ann", "metadata": {"buyers": value}},), arrived=1, taken=1)
+
+    received = Received()
+    with pytest.raises(AssertionError, match="never received"):
+        nothing_is_claimed(store, received.by([told(value=False)]))
+    nothing_is_claimed(store, received.by([told(value=False), told(value=True)]))
 
 
 def test_what_is_told_again_after_a_death_although_it_was_in_nobodys_hand_is_noticed() -> None:

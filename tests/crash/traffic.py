@@ -27,13 +27,18 @@ class Client:
 
     name: str
     users: int = 5
+    invalid: float = 0.0
+    """How large a part of its calls, by chance, says of nobody what they did, which is answered 200 all the same."""
     answered: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Every call that was answered 200, by message id, in the order sent."""
+    """Every call that was answered 200, by message id, in the order sent; without the invalid ones."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """How often each invalid one was sent until it was answered 200, by message id."""
     statuses: Counter[int] = field(default_factory=Counter)
     silence: float = 0.0
     """Seconds, at most, between two answers 200."""
     _heard: float | None = None
     _number: int = 0
+    _sent: Counter[str] = field(default_factory=Counter)
 
     def batch(self, dice: random.Random, number: int | None = None) -> Calls:
         """Make so many calls; without a number a few."""
@@ -41,6 +46,8 @@ class Client:
 
     def _call(self, dice: random.Random) -> dict[str, Any]:
         self._number += 1
+        if self.invalid and dice.random() < self.invalid:
+            return {"messageId": f"{self.name}:{self._number}", "type": "track", "event": "Order Completed"}
         user = f"{self.name}-{dice.randrange(self.users)}"
         call = {"messageId": f"{self.name}:{self._number}", "userId": user}
         if dice.random() < 0.5:
@@ -49,6 +56,8 @@ class Client:
 
     def send(self, url: str, calls: Calls) -> bool:
         """Post once; whether it was answered 200."""
+        invalid = [call["messageId"] for call in calls if "userId" not in call]
+        self._sent.update(invalid)
         try:
             answer = requests.post(f"{url}/v1/batch", json={"batch": calls}, auth=("any", ""), timeout=30)
         except requests.RequestException:
@@ -59,7 +68,8 @@ class Client:
             return False
         now = time.monotonic()
         self.silence, self._heard = max(self.silence, now - (self._heard or now)), now
-        self.answered |= {call["messageId"]: call for call in calls}
+        self.answered |= {call["messageId"]: call for call in calls if "userId" in call}
+        self.refused |= {id: self._sent[id] for id in invalid}
         return True
 
 
@@ -75,8 +85,8 @@ class Traffic:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     @classmethod
-    def of(cls, number: int, seed: int, pause: float = 0.0) -> Traffic:
-        return cls([Client(f"c{index}") for index in range(number)], seed=seed, pause=pause)
+    def of(cls, number: int, seed: int, pause: float = 0.0, invalid: float = 0.0) -> Traffic:
+        return cls([Client(f"c{index}", invalid=invalid) for index in range(number)], seed=seed, pause=pause)
 
     def start(self) -> None:
         self._threads = [threading.Thread(target=self._send, args=(client,)) for client in self.clients]
@@ -101,6 +111,10 @@ class Traffic:
     def answered(self) -> dict[str, dict[str, Any]]:
         # Copied in one go, since the clients go on.
         return {id: call for client in self.clients for id, call in client.answered.copy().items()}
+
+    @property
+    def refused(self) -> dict[str, int]:
+        return {id: number for client in self.clients for id, number in client.refused.copy().items()}
 
     @property
     def statuses(self) -> Counter[int]:

@@ -12,7 +12,7 @@ from sync.spool import look
 from sync.standin import StandIn
 from sync.store import Store
 from tests.crash import oracle
-from tests.crash.kills import hold_to_everything, settle, wait_until
+from tests.crash.kills import INVALID, hold_to_everything, settle, wait_until
 from tests.crash.life import Folder, Service
 from tests.crash.traffic import Traffic
 from tests.faults.places import Place
@@ -21,7 +21,7 @@ from tests.faults.places import Place
 def kill_while_spooling(folder: Folder, place: Place, store: Store, rounds: int, seed: int) -> Traffic:
     """Kill a door twice a round, while it spools and while it drains; what was answered 200 is then in the store, once."""
     dice = random.Random(seed)
-    with Traffic.of(3, seed) as traffic:
+    with Traffic.of(3, seed, invalid=INVALID) as traffic:
         service = _served(folder, traffic)
         for _ in range(rounds):
             place.take_away()
@@ -35,6 +35,7 @@ def kill_while_spooling(folder: Folder, place: Place, store: Store, rounds: int,
         wait_until(lambda: look(folder.path / "spool").bytes == 0, "it was not drained")
         assert service.stop() == 0
     oracle.stored_exactly(store, traffic.answered)
+    oracle.invalid_ones_are_listed(store, traffic.refused)
     assert look(folder.path / "spool").set_aside == 0
     return traffic
 
