@@ -1,4 +1,7 @@
-"""The command: `python -m benchmarks list`, `python -m benchmarks run NAME …`."""
+"""The command: `python -m benchmarks list`, `python -m benchmarks run NAME …`.
+
+A run ends with 1 where an answer is wrong, and then gives no figures, or where a must does not hold, and then gives all of them.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(whole)
     else:
         print(_head(told), report.as_text(), sep="\n\n")
-    return 0
+    sys.stdout.flush()
+    missed = report.missed()
+    print(*missed, sep="\n", end="\n" if missed else "", file=sys.stderr)
+    return 1 if missed else 0
 
 
 def _parser() -> argparse.ArgumentParser:

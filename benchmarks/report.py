@@ -74,6 +74,10 @@ class Must:
         parts += [f"≥ {self.least:g}"] if self.least is not None else []
         return f"{' and '.join(parts)} {self.unit}"
 
+    @property
+    def shown(self) -> str:
+        return f"{_significant(self.found)} {self.unit}"
+
     def as_json(self) -> dict[str, Any]:
         limits = {"most": self.most, "least": self.least}
         return {"name": self.name, "found": _rounded(self.found), "unit": self.unit, **limits, "holds": self.holds}
@@ -103,6 +107,10 @@ class Report:
     def must(self, name: str, found: float, *, unit: str = "×", most: float | None = None, least: float | None = None) -> None:
         self.musts.append(Must(name=name, found=found, unit=unit, most=most, least=least))
 
+    def missed(self) -> list[str]:
+        """Return a line for each must that does not hold."""
+        return [f"NOT HELD: {one.name}: {one.shown}, must be {one.wanted}" for one in self.musts if not one.holds]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "sizes": self.sizes,
@@ -121,9 +129,7 @@ class Report:
             for one in self.timings
             if one.seconds
         ]
-        musts = [
-            (one.name, one.wanted, f"{_significant(one.found)} {one.unit}", "yes" if one.holds else "NO") for one in self.musts
-        ]
+        musts = [(one.name, one.wanted, one.shown, "yes" if one.holds else "NO") for one in self.musts]
         facts = [f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in self.facts.items()]
         parts = [
             _table(("milliseconds", "times", "least", "median", "99 %"), timings, right=(1, 2, 3, 4)),
