@@ -8,15 +8,22 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import requests
+import trustme
 from sqlalchemy import make_url
 
+from sync.call import Incoming
+from sync.spool.record import line_of
 from sync.standin import Fault, StandIn
 from sync.store import Store
+from tests.faults.endless import WITHOUT_END
+from tests.make import identify
+from tests.moesif.fronts import Front
 
 KEY, WRITE_KEY, TOKEN, MANAGEMENT = "canary-app-key", "canary-write-key", "canary-api-token", "canary-management-key"
 PASSWORD = "canary-db-password"
@@ -41,6 +48,11 @@ defaults: {every: 1 second, guard: off}
 audiences:
   - name: Gold
     query: trait('plan') = 'canary-trait'
+"""
+
+BUSY = """\
+  - name: Busy
+    query: event('canary-event-value').count() >= 1
 """
 
 GOOD = {"type": "identify", "userId": USER, "traits": {"email": EMAIL, "plan": TRAIT, "n": 1}}
@@ -171,25 +183,40 @@ def serving(secret_line: Any) -> Iterator[Callable[..., Serving]]:
         service.process.wait()
 
 
-def spoil(url: str) -> None:
-    """Make the database refuse every delivery and every membership, in a message that repeats somebody's data."""
+def spoil(url: str, *tables: str, what: str = "INSERT") -> None:
+    """Make the database refuse each delivery and membership, or something else, in a message that repeats somebody's data."""
     store = Store.at(url)
     with store.writing() as connection:
-        for table in ("deliveries", "memberships"):
-            for statement in _refusing(table, on_sqlite=store.on_sqlite):
+        for table in tables or ("deliveries", "memberships"):
+            for statement in _refusing(table, what, on_sqlite=store.on_sqlite):
                 connection.exec_driver_sql(statement)
     store.close()
 
 
-def _refusing(table: str, *, on_sqlite: bool) -> list[str]:
+def _refusing(table: str, what: str, *, on_sqlite: bool) -> list[str]:
     message = f"cannot take {USER} {EMAIL}"
     if on_sqlite:
-        return [f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"]
+        return [f"CREATE TRIGGER no_{table} BEFORE {what} ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"]
     body = f"BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END"
     return [
         f"CREATE FUNCTION no_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
-        f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no_{table}()",
+        f"CREATE TRIGGER no_{table} BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION no_{table}()",
     ]
+
+
+@contextmanager
+def calls_without_end(url: str) -> Iterator[None]:
+    """Let nobody get to the end of the calls: on SQLite they are without end, on PostgreSQL somebody keeps them."""
+    store = Store.at(url)
+    with store.engine.connect() as connection, connection.begin():
+        if store.on_sqlite:
+            connection.exec_driver_sql("ALTER TABLE calls RENAME TO calls_before")
+            connection.exec_driver_sql(f"CREATE VIEW calls AS SELECT * FROM calls_before WHERE ({WITHOUT_END}) > 0")
+            connection.commit()
+        else:
+            connection.exec_driver_sql("LOCK TABLE calls IN ACCESS EXCLUSIVE MODE")
+        yield
+    store.close()
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -272,6 +299,86 @@ def test_what_is_spooled_while_the_store_is_away_is_named_nowhere_else(said: Sai
 
     assert "spool" in said.texts[-1][1]
     said.check(least=8)
+
+
+def test_what_a_spool_sets_aside_is_named_nowhere_else(said: Said, serving: Any, secret_line: Any) -> None:
+    """One record that is damaged, and one that the store refuses in a message that repeats it."""
+    spoil(secret_line.environ["SYNC_DATABASE_URL"])
+    good = Incoming(source="web", calls=(identify(USER, {"email": EMAIL, "plan": TRAIT}, message_id=EVENT),))
+    (secret_line.folder / "spool").mkdir()
+    secret_line.write("spool/00000001.spool", b"00000000" + line_of(good)[8:] + line_of(good))
+
+    service = serving("--only", "web", SYNC_SPOOL="spool")
+    service.wait_for("2 spooled requests are damaged")
+    said.answer(service.get("/metrics"))
+    said.command(secret_line, "doctor")
+    said.add("log", service.stop())
+
+    assert "set-aside" in said.texts[-1][1]
+    assert "IntegrityError" in said.texts[-1][1]
+    said.check(least=3)
+
+
+def test_one_at_moesifs_address_who_cannot_prove_it_is_told_nothing_and_so_is_the_log(
+    said: Said, secret_line: Any, standin: StandIn
+) -> None:
+    secret_line.write("calls.jsonl", "".join(f"{json.dumps(call)}\n" for call in (GOOD, TRACK)))
+    said.command(secret_line, "import", "--forward", "calls.jsonl")
+
+    with Front(trustme.CA().issue_cert("127.0.0.1"), standin.url) as front:
+        secret_line.environ["SYNC_MOESIF_URL"] = front.url
+        said.command(secret_line, "sync", "--wait", "1")
+        said.command(secret_line, "doctor")
+
+    reasons = {item["reason"] for item in secret_line("deliveries", "--json").json["items"]}
+    said.add("reasons", str(reasons))
+    assert reasons == {"no secure connection: the certificate or the protocol was refused"}
+    assert (front.heard, standin.users()) == ([], {})
+    said.check(least=4)
+
+
+def test_a_run_that_a_guard_stops_or_that_ends_at_its_deadline_shows_whom_it_was_about_to_nobody(
+    said: Said, secret_line: Any, standin: StandIn
+) -> None:
+    secret_line.environ["SYNC_RUN_TIMEOUT"] = "1 second"
+    secret_line.write("personas.yaml", DEFINITIONS.replace("off", "{max_entries: 1}"))
+    calls = [GOOD | {"userId": f"{USER}-{number}", "messageId": f"m{number}"} for number in range(5)]
+    secret_line.import_calls(calls[0])
+    assert said.command(secret_line, "sync", "--wait", "1").code == 0
+    secret_line.import_calls(*calls[1:], TRACK | {"event": EVENT})
+
+    assert said.command(secret_line, "sync", "gold", "--wait", "1").code == 4
+    said.command(secret_line, "doctor")
+    secret_line.write("personas.yaml", DEFINITIONS + BUSY)
+    with calls_without_end(secret_line.environ["SYNC_DATABASE_URL"]):
+        assert said.command(secret_line, "sync", "busy", "--wait", "1").code == 1
+        for words in (["runs"], ["runs", "--json"], ["audiences"]):
+            said.command(secret_line, *words)
+
+    assert "guarded" in said.texts[-2][1]
+    assert "SYNC_RUN_TIMEOUT" in said.texts[-2][1]
+    said.check(least=7)
+
+
+def test_explain_purge_and_replay_do_not_say_what_the_database_said(said: Said, secret_line: Any, standin: StandIn) -> None:
+    url = secret_line.environ["SYNC_DATABASE_URL"]
+    secret_line.import_calls(GOOD | {"timestamp": "2020-01-01T00:00:00Z"}, TRACK | {"timestamp": "2020-01-01T00:00:00Z"})
+    said.command(secret_line, "sync", "--wait", "1")
+    secret_line.environ["SYNC_RETAIN_EVENTS"] = "30 days"
+    spoil(url, "calls", what="DELETE")
+    spoil(url, "deliveries")
+
+    assert said.command(secret_line, "purge").code == 70
+    assert said.command(secret_line, "replay", "--since", "2019-01-01").code == 70
+    store = Store.at(url)
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE memberships RENAME TO memberships_before")
+    store.close()
+    explained = secret_line("explain", "gold", USER)
+
+    said.add("explain", explained.out + explained.err)
+    assert explained.code in (5, 70)
+    said.check(least=4)
 
 
 @pytest.mark.parametrize("status", [401, 500])
