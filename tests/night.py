@@ -38,8 +38,8 @@ AT_A_TIME: Final = 50
 BETWEEN_RESTARTS: Final = 5.0
 MOST_AWAY: Final = 2.0
 """Seconds after which calls are taken again once a server has been started again."""
-FIRST: Final = 200_000
-"""Calls with which a soak begins, some 40 MB on SQLite."""
+FIRST: Final = 400_000
+"""Calls with which a soak begins, some 90 MB on SQLite."""
 MOST_WAITING: Final = 5.0
 """Seconds that a call may take while the store is upgraded."""
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import requests
 
@@ -46,10 +47,13 @@ class Client:
 
     def _call(self, dice: random.Random) -> dict[str, Any]:
         self._number += 1
+        number = f"{self.name}:{self._number}"
+        # In no order, as SDKs make them: an index of them is changed all over, and not at its end.
+        id = f"{crc32(number.encode()):08x}:{number}"
         if self.invalid and dice.random() < self.invalid:
-            return {"messageId": f"{self.name}:{self._number}", "type": "track", "event": "Order Completed"}
+            return {"messageId": id, "type": "track", "event": "Order Completed"}
         user = f"{self.name}-{dice.randrange(self.users)}"
-        call = {"messageId": f"{self.name}:{self._number}", "userId": user}
+        call = {"messageId": id, "userId": user}
         if dice.random() < 0.5:
             return call | {"type": "track", "event": "Order Completed", "properties": {"n": self._number}}
         return call | {"type": "identify", "traits": {"n": self._number, "on": dice.random() < 0.5}}
