@@ -70,14 +70,14 @@ def refused(url: str) -> list[float]:
 
 def test_200_slow_connections_and_a_flood_of_what_is_refused_leave_a_good_source_its_pace(folder: Folder, store: Store) -> None:
     del folder.environ["SYNC_SPOOL"]
-    folder.environ |= {"SYNC_WRITE_KEYS": "web=key-of-web,app=key-of-app", "SYNC_SOURCE_RATE": "50"}
+    folder.environ |= {"SYNC_WRITE_KEYS": "web=key-of-web,app=key-of-app", "SYNC_SOURCE_RATE": "25"}
     service = folder.serve()
     port = int(service.url.rpartition(":")[2])
     with flood(port) as flooding:
         wait_until(lambda: all(refused(service.url)), "no flood has come")
         with slow_ones(port) as slow:
             before = refused(service.url)
-            seconds = timed(service, CALLS, "key-of-app", pause=0.01)
+            seconds = timed(service, CALLS, "key-of-app", pause=0.03)
             meanwhile = [after - first for first, after in zip(before, refused(service.url), strict=True)]
 
             assert all(is_open(one) for one in slow)

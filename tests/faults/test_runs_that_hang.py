@@ -32,7 +32,7 @@ ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 @pytest.fixture
-def once_more(database_url: str) -> Iterator[Store]:
+def hurried(database_url: str) -> Iterator[Store]:
     """A store in which a run may take a second."""
     opened = Store.at(database_url, SECONDS)
     yield opened
