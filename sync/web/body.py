@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from starlette.types import Receive
@@ -34,8 +34,8 @@ class Room:
         self._free = limits.waiting_bytes
         self._behind_seconds = limits.behind_seconds
         self._slow_seconds = limits.slow_seconds
-        # Since when, the longest first.
-        self._arriving: dict[Held, float] = {}
+        # Since when, the longest first, and until when it may.
+        self._arriving: dict[Held, tuple[float, asyncio.Timeout]] = {}
 
     @contextmanager
     def hold(self) -> Iterator[Held]:
@@ -47,9 +47,9 @@ class Room:
             self._free += held.size
 
     @contextmanager
-    def arriving(self, held: Held) -> Iterator[None]:
-        """Count a body among those that are still arriving."""
-        self._arriving[held] = asyncio.get_running_loop().time()
+    def arriving(self, held: Held, until: asyncio.Timeout) -> Iterator[None]:
+        """Count a body among those that are still arriving, whose time ends early where others need its room more."""
+        self._arriving[held] = asyncio.get_running_loop().time(), until
         try:
             yield
         finally:
@@ -64,12 +64,15 @@ class Room:
         self._free -= size
 
     def _make_way(self, size: int) -> None:
-        slow = asyncio.get_running_loop().time() - self._slow_seconds
-        for held in [one for one, since in self._arriving.items() if since < slow]:
-            if size <= self._free:
+        now = asyncio.get_running_loop().time()
+        for held, (since, until) in [*self._arriving.items()]:
+            if size <= self._free or now - since <= self._slow_seconds:
                 return
             del self._arriving[held]
-            self._free += held.give_way()
+            if not until.expired():
+                until.reschedule(now)
+            self._free += held.size
+            held.size = 0
 
 
 class Held:
@@ -77,23 +80,11 @@ class Held:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._until: asyncio.Timeout | None = None
         self.size = 0
 
-    @contextmanager
-    def arriving(self, until: asyncio.Timeout) -> Iterator[None]:
-        """Let the room end this time early where others need it more."""
-        self._until = until
-        with self._room.arriving(self):
-            yield
-
-    def give_way(self) -> int:
-        """End the time in which the body may arrive, and return the room that it held."""
-        assert self._until is not None, "it is arriving"
-        if not self._until.expired():
-            self._until.reschedule(asyncio.get_running_loop().time())
-        given, self.size = self.size, 0
-        return given
+    def arriving(self, until: asyncio.Timeout) -> AbstractContextManager[None]:
+        """Say that what the room is for is still arriving, and until when it may."""
+        return self._room.arriving(self, until)
 
     def add(self, size: int) -> None:
         """Take so many bytes more. Raises Refused (429)."""
