@@ -6,12 +6,11 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
-import requests
-
 from sync.standin import StandIn
 from tests.crash.inside import LOSE_THE_SCHEDULER
 from tests.crash.kills import wait_until
-from tests.crash.life import SOON, Folder, Service
+from tests.crash.life import SOON, Folder
+from tests.faults.one_user import is_on, is_told
 from tests.faults.workers import tell
 
 SILENCE = timedelta(seconds=2.5)
@@ -20,31 +19,22 @@ WITHIN = 10.0
 """Seconds until the process has ended, of which a busy machine takes most."""
 
 
-def is_on(service: Service, user: str) -> None:
-    body = {"writeKey": "any", "userId": user, "traits": {"on": True}}
-    assert requests.post(f"{service.url}/v1/identify", json=body, timeout=10).status_code == 200
-
-
-def is_active(standin: StandIn, user: str) -> bool:
-    return standin.users().get(user, {}).get("metadata", {}).get("active") is True
-
-
 def test_a_service_whose_scheduler_has_died_ends_by_itself_and_the_next_one_does_what_it_left(
     folder: Folder, standin: StandIn
 ) -> None:
     service = folder.serve_until_silent(replace(SOON, silence=SILENCE))
-    is_on(service, "ann")
-    wait_until(lambda: is_active(standin, "ann"), "ann is not told")
+    is_on(service.url, "ann")
+    wait_until(lambda: is_told(standin, "ann"), "ann is not told")
     tell(service, LOSE_THE_SCHEDULER)
     wait_until(lambda: "the scheduler's thread has died" in folder.log(), "it does not die")
     died = time.monotonic()
-    is_on(service, "bob")
+    is_on(service.url, "bob")
     service.process.join(30)
     ended = time.monotonic()
 
     assert (service.process.exitcode, "the scheduler has been silent for" in folder.log()) == (0, True)
     assert ended - died < WITHIN
     following = folder.serve()
-    wait_until(lambda: is_active(standin, "bob"), "bob is not told")
+    wait_until(lambda: is_told(standin, "bob"), "bob is not told")
     assert following.stop() == 0
     assert "Traceback" not in folder.log()
