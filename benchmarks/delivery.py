@@ -25,11 +25,12 @@ from benchmarks.databases import opened
 from benchmarks.population import fill_profiles
 from benchmarks.report import Report, Timing, require_equal
 from benchmarks.sink import Sink
-from sync.app import collect_seldom, system_clock
+from sync.app import system_clock
 from sync.apply import apply
 from sync.audience import Definition, Every, Kind
 from sync.compute import compute
 from sync.membership import Run
+from sync.memory import settle_memory
 from sync.moesif import Collector
 from sync.payload import Mapping
 from sync.send import Desk, Drain, Sender
@@ -62,7 +63,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, urls: Iterator[str]) -> Report:
     """Measure each size, one after the other."""
     # As every process of the program does.
-    collect_seldom()
+    settle_memory()
     report = Report(sizes={f"backlog {number}": users for number, users in enumerate(arguments.backlogs, 1)})
     rates = [_drained(report, urls, users, arguments) for users in arguments.backlogs]
     if len(rates) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import uuid
@@ -17,6 +16,7 @@ from sync.compute import traits_read
 from sync.definitions import InvalidDefinitions, fault_at, load, read
 from sync.errors import SettingsError
 from sync.lead import LEAD
+from sync.memory import settle_memory
 from sync.moesif import Collector, Limits, Management
 from sync.payload import Mapping
 from sync.purge import shortfall
@@ -44,21 +44,10 @@ it may take up, since the calls of one transaction and what is written beside th
 STALE: Final = timedelta(seconds=25)
 """A scheduler's heart that has not beaten for so long has stopped: its thread can die while it still claims to run."""
 
-GARBAGE: Final = (10_000, 20, 20)
-"""How many objects more than are gone, and then how many younger collections, before Python collects."""
-
 
 def system_clock() -> datetime:
     """Return the instant that it is."""
     return datetime.now(UTC)  # noqa: TID251 - this is the one place
-
-
-def collect_seldom() -> None:
-    """Let Python look for garbage in cycles less often than after every 700 objects.
-
-    A push, or an import, makes hundreds of thousands, all of which are gone without that: looking took a fifth of the processor.
-    """
-    gc.set_threshold(*GARBAGE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +164,7 @@ class App:
 @contextmanager
 def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[App]:
     """Open the store, whatever its schema, and close it at the end."""
-    collect_seldom()
+    settle_memory()
     store = Store.at(settings.database_url, settings.run_timeout.total_seconds())
     mapping = Mapping(
         uri_fallback=settings.request_uri,
