@@ -131,17 +131,18 @@ def _definitions(app: App) -> Finding:
 
 
 def _spool(given: Settings) -> Finding:
-    """Look whether calls wait in files, of a process that serves or of one that died."""
-    from sync.spool import SET_ASIDE, look
+    """Look whether calls could be written there, and whether some wait in files, of a process that serves or of one that died."""
+    from sync.spool import SET_ASIDE, look, try_out
 
     folder = given.spool
     if folder is None:
         advice = "SYNC_SPOOL names a folder for calls that come while the store is away; without it their senders are told 503"
         return Finding(name="spool", state=State.OK, message="none", advice=advice)
     try:
+        try_out(folder)
         found = look(folder)
     except OSError as error:
-        wrong = SettingsError(f"SYNC_SPOOL: {folder} cannot be read: {error.strerror}")
+        wrong = SettingsError(f"SYNC_SPOOL: the folder {folder} cannot be used: {error.strerror}")
         return _fault("spool", str(wrong), "name a folder that serve may read and write", wrong)
     if found.set_aside:
         advice = "look why; to try them again stop serve, rename that file to 00000001.spool and start it, or remove it"

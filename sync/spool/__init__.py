@@ -14,7 +14,7 @@ crash between the two, changes nothing.
 from __future__ import annotations
 
 from sync.spool.lying import Lying, look
-from sync.spool.segments import SET_ASIDE
+from sync.spool.segments import SET_ASIDE, try_out
 from sync.spool.spool import Spool
 
-__all__ = ["SET_ASIDE", "Lying", "Spool", "look"]
+__all__ = ["SET_ASIDE", "Lying", "Spool", "look", "try_out"]

@@ -90,9 +90,7 @@ class Segments:
         if lying + len(_TRIED) > self.most_bytes:
             return False
         try:
-            with tempfile.TemporaryFile(dir=self.folder, buffering=0) as file:
-                _write(file.fileno(), _TRIED)
-                os.fsync(file.fileno())
+            _try_out(self.folder)
         except OSError:
             return False
         return True
@@ -139,6 +137,11 @@ class Segments:
                 raise
             self._open = begun
         return self.known[-1], self._open
+
+
+def try_out(folder: Path) -> None:
+    """See whether a folder could be used, or made: write something through to the disk that nobody will see. Raises OSError."""
+    _try_out(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
 
 
 def segments_in(folder: Path) -> list[Segment]:
@@ -190,6 +193,12 @@ def _instant_of(line: bytes) -> datetime | None:
         return first_instant(read_line(line.removesuffix(b"\n")))
     except Damaged:
         return None
+
+
+def _try_out(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        _write(file.fileno(), _TRIED)
+        os.fsync(file.fileno())
 
 
 def _write(number: int, data: bytes) -> None:

@@ -347,3 +347,20 @@ def test_doctor_says_what_lies_in_the_spool(line: Any) -> None:
 
     (folder / "set-aside").write_bytes(b"one\ntwo\n")
     assert "warn   spool: 2 requests could not be read or stored and lie in spool/set-aside" in line("doctor").out
+
+
+@pytest.mark.parametrize(("place", "reason"), [("file/spool", "Not a directory"), ("/proc/spool", "No such file or directory")])
+def test_doctor_finds_a_spool_that_cannot_be_used_as_serve_would(line: Any, place: str, reason: str) -> None:
+    (line.folder / "file").touch()
+    line.environ["SYNC_SPOOL"] = place
+
+    assert f"fault  spool: SYNC_SPOOL: the folder {place} cannot be used: {reason}\n" in line("doctor").out
+    assert f"SYNC_SPOOL: the folder {place} cannot be used: {reason}" in line("serve").err
+
+
+def test_doctor_leaves_nothing_where_a_spool_would_be(line: Any) -> None:
+    line.environ["SYNC_SPOOL"] = "not/yet/spool"
+    before = set(line.folder.rglob("*"))
+
+    assert "ok     spool: not/yet/spool is empty\n" in line("doctor").out
+    assert set(line.folder.rglob("*")) == before
