@@ -94,7 +94,7 @@ async def _http_error(_request: Request, raised: Exception) -> Response:
     assert isinstance(raised, HTTPException)
     code, message = _CODES.get(raised.status_code, ("bad_request", "the request cannot be answered"))
     headers = tuple((name.lower().encode(), value.encode()) for name, value in (raised.headers or {}).items())
-    return _as_response(error(raised.status_code, code, message, headers))
+    return _as_response(error(raised.status_code, code, message, (*headers, *CLOSED)))
 
 
 def _as_response(answer: Answer) -> Response:

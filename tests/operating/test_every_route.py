@@ -28,6 +28,8 @@ ROUTES = [
     ("GET", "/v1/spaces/nothing"),
 ]
 HEALTH = [("GET", "/healthz"), ("GET", "/readyz")]
+NOTHING = [("POST", "/metrics"), ("DELETE", "/healthz"), ("PUT", "/readyz"), ("GET", "/"), ("GET", "/nothing")]
+"""What is no route, be it by its method."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ ELSEWHERE = {"origin": "https://evil.example"}
 
 
 @pytest.mark.parametrize("token", [TOKEN, None], ids=["with the token", "without"])
-@pytest.mark.parametrize(("method", "path"), ROUTES + HEALTH)
+@pytest.mark.parametrize(("method", "path"), ROUTES + HEALTH + NOTHING)
 def test_answers_for_operators_are_not_kept_framed_or_read_by_other_sites(
     keyed: Operated, method: str, path: str, token: str | None
 ) -> None:
