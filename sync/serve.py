@@ -25,6 +25,7 @@ from sync.call import Incoming
 from sync.errors import InputError, SchemaMismatch, SettingsError, SyncError, Unreachable
 from sync.health import beats, health
 from sync.ingest import accept
+from sync.memory import frozen
 from sync.purge import Retention, purge, require_room
 from sync.scheduler import HEARTBEAT, Scheduler
 from sync.send import Sender
@@ -71,6 +72,7 @@ def serve(app: App, only: Part | None, ready: Callable[[str], None]) -> None:
         prepared = _prepared_if_it_can_be(app, only)
         if only is not Part.WEB:
             stack.enter_context(_working(app, wake, stop) if prepared else _working_later(app, wake, stop))
+        stack.enter_context(frozen())
         if only is Part.WORKER:
             until_told_to_stop(lambda: ready("personas-sync works; no HTTP in this process"), stop)
         else:
