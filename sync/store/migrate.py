@@ -12,9 +12,12 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select
+
+_VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String))
+"""Where alembic keeps the revision. Asked here and not by alembic, which makes a table and a statement for each time: SQLAlchemy
+keeps hundreds of those, a kilobyte or ten each, and whoever asks for readiness asks every few seconds."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 
@@ -41,7 +44,9 @@ def revisions() -> tuple[str, ...]:
 
 def revision(connection: Connection) -> str | None:
     """Return the store's revision; None for a store that was never made."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    return connection.scalars(select(_VERSION.c.version_num)).one_or_none()
 
 
 def difference(name: str, found: str | None, wanted: str) -> str:

@@ -158,6 +158,7 @@ def test_an_interrupted_import_can_be_run_again(line: Any) -> None:
     _, err = process.communicate(timeout=30)
     again = line("import", "h.jsonl", "--json")
 
-    assert process.returncode in (130, 0)
-    assert process.returncode == 0 or err == b"personas-sync: interrupted; nothing is lost\n"
+    # Where all was done when the signal came, Python itself may have ended so far that it does what it does to any process.
+    assert process.returncode in (130, 0, -signal.SIGINT)
+    assert err == (b"personas-sync: interrupted; nothing is lost\n" if process.returncode == 130 else b"")
     assert again.json["accepted"] + again.json["duplicate"] == 12_000
