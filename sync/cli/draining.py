@@ -101,7 +101,8 @@ def exit_code(app: App, sent: Sent, due: int, *, rejected: int, guarded: bool = 
         note(f"personas-sync: Moesif cannot be reached at {app.settings.moesif_url}: {reason}; everything stays owed")
         return Unreachable.exit_code
     if due and failure is not None:
-        note(f"personas-sync: {due:,} are still owed; the last answer was: {getattr(failure, 'reason', '')}")
+        are = "is" if due == 1 else "are"
+        note(f"personas-sync: {due:,} {are} still owed; the last answer was: {getattr(failure, 'reason', '')}")
     if guarded:
         return GuardTripped.exit_code
     return 1 if due or rejected or failed else 0

@@ -235,9 +235,9 @@ class LaneSender:
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
-        first, *others = self._suspects.requests(claimed, self._desk.batch_items) if mine else ([], claimed)
-        if len(first) < len(claimed):
-            self._desk.put_back(connection, [parcel for several in others for parcel in several])
+        first, others = self._suspects.to_try(claimed, self._desk.batch_items, pause.failures) if mine else ([], claimed)
+        if others:
+            self._desk.put_back(connection, others)
             self._places = Places()
         return first, pause if mine else None
 
@@ -342,8 +342,7 @@ class LaneSender:
         """Let users go about whom the answers are in the store."""
         for answered in written:
             self._busy.remove(answered.parcels)
-            if self._drain.patience is None:
-                self._suspects.note(answered.results)
+            self._suspects.note(answered.results)
         results = [(len(parcels), outcome) for answered in written for parcels, outcome in answered.results]
         self._drain.note(results, sum(answered.requests for answered in written))
 

@@ -2,8 +2,10 @@
 
 In an outage everything fails, and no item is the cause. So no request is made for this that would not be made anyhow: what fails is
 tried again at the pace of the lane's pauses, and only less goes along. What has failed alone waits by itself, and nothing newer
-about it is sent; it is never given up. The others go on meanwhile. A service knows this, until it stops; what ends when nothing
-is due soon ends before it could find out.
+about it is sent; it is never given up. The others go on meanwhile.
+
+A process knows this until it ends. What is left then is how often the lane has failed in a row, by which the next one goes on: a
+sync that is started every hour gets to the end of it, too.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from sync.store.wanted import Held
 log = logging.getLogger(__name__)
 
 PATIENT: Final = 3
-"""So often a batch fails as it is, and what is alone without being suspected."""
+"""So often a batch fails as it is, unless another one has been divided already, and what is alone without being suspected."""
 
 FIRST_HOLD: Final = 60.0
 """Seconds that what has failed alone waits, unless others are taken first; then it is tried, and waits twice as long each time."""
@@ -52,6 +54,8 @@ class Suspects:
         """How often a request failed that began with an item."""
         self._held: dict[Key, _Waiting] = {}
         self._taken = 0
+        self._has_divided = False
+        """Whether something is known to be there that fails, which is then looked for at once wherever it may be."""
 
     def held(self) -> Held:
         """Return what is not to be claimed now."""
@@ -67,9 +71,22 @@ class Suspects:
         alone = [[parcel] for parcel in claimed if self._key(parcel) in self._held] if self._held else []
         others = [parcel for parcel in claimed if self._key(parcel) not in self._held] if alone else list(claimed)
         times = self._failed.get(self._key(others[0]), 0) if others else 0
-        first = max(1, usual >> max(0, times - PATIENT + 1))
+        first = self._part(min(usual, len(others)), times)
         rest = [others[start : start + usual] for start in range(first, len(others), usual)]
         return [*([others[:first]] if others else []), *rest, *alone]
+
+    def to_try(self, claimed: Sequence[Parcel], usual: int, failures: int) -> tuple[list[Parcel], list[Parcel]]:
+        """Divide what was claimed into what finds out whether a lane can send that failed so often in a row, and the rest.
+
+        Where it was not here that it failed on these, nobody knows which of them it began with: each time it is another part.
+        """
+        if failures < PATIENT or any(self._key(parcel) in known for parcel in claimed for known in (self._failed, self._held)):
+            first, *others = self.requests(claimed, usual)
+            return first, [parcel for several in others for parcel in several]
+        size = self._part(len(claimed), failures)
+        start = failures * size % len(claimed)
+        turned = [*claimed[start:], *claimed[:start]]
+        return turned[:size], turned[size:]
 
     def note(self, results: Sequence[Result]) -> None:
         """Note what became of one request, or of several where it was divided."""
@@ -99,7 +116,7 @@ class Suspects:
         key = self._key(parcels[0])
         if len(self._failed) >= REMEMBERED:
             self._failed.clear()
-        self._failed[key] = self._failed.get(key, 0) + 1
+        self._failed[key] = self._failed.get(key, PATIENT - 1 if self._has_divided else 0) + 1
         before = self._held.get(key)
         if len(parcels) > 1 or (before is None and self._failed[key] <= PATIENT):
             return
@@ -110,6 +127,12 @@ class Suspects:
         log.warning(
             "lane %s: one item fails by itself; it waits for %d seconds, the others go on", self._lane, seconds, extra=extra
         )
+
+    def _part(self, whole: int, failures: int) -> int:
+        """Return how many of so many go at once after so many failures."""
+        halvings = max(0, failures - PATIENT + 1)
+        self._has_divided |= halvings > 0
+        return max(1, whole >> halvings)
 
     def _key(self, parcel: Parcel) -> Key:
         return parcel.deliveries[0] if self._lane is Lane.ACTIONS else parcel.subject

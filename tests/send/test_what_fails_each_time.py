@@ -128,6 +128,41 @@ def test_after_an_outage_all_are_told_at_once_also_the_few_that_were_tried_alone
     assert paused == {}
 
 
+def drained_again_and_again(road: Any, times: int) -> None:
+    """Send as often as a timer starts a sync, each a process of its own that waits for some moments, long after the one before."""
+    for _ in range(times):
+        road.drain(patience=1.0)
+        road.clock.advance(minutes=11)
+
+
+@pytest.mark.parametrize("outcome", [FAILED, Unknown(reason="no answer")], ids=["failed", "unknown"])
+@pytest.mark.parametrize("bad", [USERS[0], USERS[40], USERS[99]], ids=["the first", "within", "the last"])
+def test_of_syncs_that_a_timer_starts_the_one_item_that_fails_each_time_holds_nobody_up_for_ever(
+    store: Store, fake_road, told, bad: str, outcome: Outcome
+) -> None:
+    people(store, *USERS[:100])
+    record(store, audience(store), USERS[:100])
+    told.answer = failing_on(bad, outcome)
+
+    drained_again_and_again(fake_road, 12)
+
+    assert set(told.users) == set(USERS[:100]) - {bad}
+    assert told_of(store, bad)["buyers"].state == ("owed" if outcome is FAILED else "unknown")
+
+
+def test_who_comes_later_is_told_by_the_next_syncs_though_one_item_fails_each_time(store: Store, fake_road, told) -> None:
+    keep(store, identify(USERS[0]), forward=True)
+    told.answer = failing_on(USERS[0])
+    drained_again_and_again(fake_road, 6)
+
+    for some in (USERS[1:20], USERS[20:40]):
+        keep(store, *(identify(user) for user in some), forward=True)
+        drained_again_and_again(fake_road, 8)
+        assert set(some) <= set(told.users)
+
+    assert states(store, Lane.USERS) == {"owed": 1}
+
+
 # ── how it is found ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -153,6 +188,23 @@ def test_what_fails_goes_in_halves_after_it_has_failed_three_times_as_it_is() ->
 
     assert sizes == [100, 100, 100, 50, 25, 12, 6, 3, 1]
     assert suspects.held().subjects == {USERS[0]}
+
+
+def test_a_process_that_knows_nothing_goes_on_where_another_ended_and_with_another_part_each_time() -> None:
+    batch = parcels(*USERS[:100])
+
+    tried = [Suspects(Lane.USERS).to_try(batch, 100, failures) for failures in range(30)]
+
+    assert [len(first) for first, _ in tried][:11] == [100, 100, 100, 50, 25, 12, 6, 3, 1, 1, 1]
+    assert all({parcel.subject for parcel in (*first, *others)} == set(USERS[:100]) for first, others in tried)
+    assert len({first[0].subject for first, _ in tried[8:]}) == 22
+
+
+def test_a_process_goes_on_by_what_it_saw_itself() -> None:
+    suspects, batch = Suspects(Lane.USERS), parcels(*USERS[:100])
+    suspects.note([(batch, FAILED)])
+
+    assert suspects.to_try(batch, 100, 8) == (batch, [])
 
 
 def test_what_was_refused_away_or_asked_to_wait_is_no_reason_to_suspect_anything() -> None:
