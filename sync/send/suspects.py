@@ -78,11 +78,12 @@ class Suspects:
     def to_try(self, claimed: Sequence[Parcel], usual: int, failures: int) -> tuple[list[Parcel], list[Parcel]]:
         """Divide what was claimed into what finds out whether a lane can send that failed so often in a row, and the rest.
 
-        Where it was not here that it failed on these, nobody knows which of them it began with: each time it is another part.
+        Where it was not here that it failed on what comes first, nobody knows with what it began: each time it is another part.
         """
-        if failures < PATIENT or any(self._key(parcel) in known for parcel in claimed for known in (self._failed, self._held)):
-            first, *others = self.requests(claimed, usual)
-            return first, [parcel for several in others for parcel in several]
+        first, *rest = self.requests(claimed, usual)
+        begins = self._key(first[0])
+        if failures < PATIENT or begins in self._failed or begins in self._held:
+            return first, [parcel for several in rest for parcel in several]
         size = self._part(len(claimed), failures)
         start = failures * size % len(claimed)
         turned = [*claimed[start:], *claimed[:start]]

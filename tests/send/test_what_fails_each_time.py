@@ -200,6 +200,15 @@ def test_a_process_that_knows_nothing_goes_on_where_another_ended_and_with_anoth
     assert len({first[0].subject for first, _ in tried[8:]}) == 22
 
 
+def test_what_a_process_found_to_fail_in_passing_does_not_lead_it_back_to_the_whole() -> None:
+    suspects, batch = Suspects(Lane.USERS), parcels(*USERS[:100])
+    first, _ = suspects.to_try(batch, 100, 5)
+    suspects.note([(first, FAILED)])
+
+    assert batch[0] not in first
+    assert len(suspects.to_try(batch, 100, 6)[0]) == 6
+
+
 def test_a_process_goes_on_by_what_it_saw_itself() -> None:
     suspects, batch = Suspects(Lane.USERS), parcels(*USERS[:100])
     suspects.note([(batch, FAILED)])
