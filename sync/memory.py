@@ -56,9 +56,8 @@ def _collect_seldom() -> None:
 def _keep_large_blocks_apart() -> None:
     """Hold glibc to what it calls a large block, where it is glibc's memory.
 
-    By itself it takes larger and larger blocks for small ones, as it sees them freed (mallopt(3), M_MMAP_THRESHOLD). Whatever is
-    read from a connection is read into 256 KiB, which then lie among small ones and leave holes: a door grew by 60 bytes a call,
-    all of them free, for as long as it was watched.
+    By itself it takes larger and larger blocks for small ones, as it sees them freed (mallopt(3), M_MMAP_THRESHOLD). The body of a
+    batch, which lives for moments, then lies among what stays, and leaves holes of which a process grows.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

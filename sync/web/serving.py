@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -20,6 +21,8 @@ from sync.web.answers import come_again, cors
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than SDKs leave between two flushes, so that a connection is seldom closed just when the next request is on its way."""
 _CONNECTIONS: Final = 2000
+_READ_BYTES: Final = 256 * 1024
+"""Read from a connection at once, at most; what asyncio reads by itself."""
 _FULL: Final = come_again(429, "too_many_connections", "more connections are open than can be served; come again", 5).plus(
     ((b"connection", b"close"),)
 )
@@ -48,11 +51,11 @@ class Server:
         `trusted_proxies` (addresses, comma-separated) may say by X-Forwarded-For where a call came from; nobody may by default.
         """
         self._host, self._port = host, port
-        protocol = {"header_seconds": header_seconds, "most": connections, "full": _Full(answered)}
+        told = {"header_seconds": header_seconds, "most": connections, "full": _Full(answered), "room": bytearray(_READ_BYTES)}
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (ImpatientProtocol,), protocol),
+                http=type("Protocol", _PROTOCOL, told),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -193,6 +196,29 @@ class ImpatientProtocol(H11Protocol):
         self._deadline = None
         if not self._is_answering():
             self.transport.close()
+
+
+class _InOneRoom(asyncio.BufferedProtocol):
+    """Reads into one room, whichever connection it is, and hands on a copy of what came.
+
+    Otherwise each time memory is taken for as much as may come, of which all but some hundred bytes are given back: what is taken
+    meanwhile for longer lies behind it, and leaves holes, by which a door grew for as long as it was watched.
+    """
+
+    room: bytearray
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(memoryview(self.room)[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+# There a connection is not read at once when it is asked where to, so that each would need a room of its own.
+_PROTOCOL: Final = (ImpatientProtocol,) if sys.platform == "win32" else (ImpatientProtocol, _InOneRoom)
 
 
 class _Full:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -153,3 +154,18 @@ def test_a_body_without_end_is_cut_off(place: Any) -> None:
             connection.sendall(piece * 200)
 
     assert status(place.raw(request())) == 200
+
+
+def test_what_comes_in_pieces_over_many_connections_at_once_stays_apart(place: Any) -> None:
+    call = {"event": "x", "writeKey": "key-of-web"}
+    bodies = [json.dumps(call | {"userId": f"u{number}", "properties": {"long": str(number) * 9_000}}) for number in range(20)]
+    sent = [request(body.encode()) for body in bodies]
+    with ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_connection(("127.0.0.1", place.port), timeout=5)) for _ in bodies]
+        for begin in range(0, max(map(len, sent)), 5_000):
+            for connection, whole in zip(opened, sent, strict=True):
+                connection.sendall(whole[begin : begin + 5_000])
+        assert [status(answer_on(connection)) for connection in opened] == [200] * 20
+
+    kept = {call.user_id: call.properties["long"] for call in place.calls}
+    assert kept == {f"u{number}": str(number) * 9_000 for number in range(20)}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -44,6 +45,23 @@ def test_a_port_that_is_taken_is_a_setting_to_be_changed() -> None:
 
         with pytest.raises(SettingsError, match="SYNC_PORT"):
             server(port=other.getsockname()[1]).start()
+
+
+def test_to_read_a_call_takes_no_memory_for_all_that_might_have_come() -> None:
+    with server() as running:
+        for _ in range(3):
+            post(running.port)
+        tracemalloc.start()
+        try:
+            post(running.port)
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            post(running.port)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert most - before < 128 * 1024
 
 
 def test_a_request_underway_is_answered_before_the_server_stops() -> None:
