@@ -235,7 +235,9 @@ class LaneSender:
         claimed = self._taken(connection, 1)
         # Only this one goes out; whoever else has just looked, too, leaves it to us.
         mine = bool(claimed) and self._breaker.begin(connection, pause)
-        first, others = self._suspects.to_try(claimed, self._desk.batch_items, pause.failures) if mine else ([], claimed)
+        # Where everything was refused, that is not what is to be found.
+        failures = 0 if was_refused_everything(pause) else pause.failures
+        first, others = self._suspects.to_try(claimed, self._desk.batch_items, failures) if mine else ([], claimed)
         if others:
             self._desk.put_back(connection, others)
             self._places = Places()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from sync.delivery import Accepted, Lane, Later, Outcome, Unknown
+from sync.send.exchange import REFUSALS
 from sync.send.parcels import Parcel, Result
 from sync.store.wanted import Held
 
@@ -84,7 +85,9 @@ class Suspects:
         begins = self._key(first[0])
         if failures < PATIENT or begins in self._failed or begins in self._held:
             return first, [parcel for several in rest for parcel in several]
-        size = self._part(len(claimed), failures)
+        # Of fewer that are refused nobody could tell whether everything is.
+        least = REFUSALS if len(claimed) >= 2 * REFUSALS else 1
+        size = max(least, self._part(len(claimed), failures))
         start = failures * size % len(claimed)
         turned = [*claimed[start:], *claimed[:start]]
         return turned[:size], turned[size:]

@@ -109,12 +109,11 @@ def test_a_worker_ends_by_a_signal_that_the_system_gave_to_another_of_its_thread
         # It stays, or there would be nobody to give it to.
         time.sleep(1)
 
-    threading.Timer(1, take_it).start()
     # What ends it all the same where that one is lost.
     later = threading.Timer(15, os.kill, (os.getpid(), signal.SIGTERM))
     later.start()
     with opened(read({"SYNC_DATABASE_URL": place.url, "SYNC_DEFINITIONS": "none.yaml"})) as app:
-        serve(app, Part.WORKER, lambda _: None)
+        serve(app, Part.WORKER, lambda _: threading.Timer(1, take_it).start())
     later.cancel()
 
     assert time.monotonic() - given[0] < 10

@@ -190,23 +190,29 @@ def test_what_fails_goes_in_halves_after_it_has_failed_three_times_as_it_is() ->
     assert suspects.held().subjects == {USERS[0]}
 
 
-def test_a_process_that_knows_nothing_goes_on_where_another_ended_and_with_another_part_each_time() -> None:
-    batch = parcels(*USERS[:100])
+@pytest.mark.parametrize(
+    ("whole", "sizes"), [(100, [100, 100, 100, 50, 25, 20, 20, 20, 20, 20, 20]), (16, [16, 16, 16, 8, 4, 2, 1, 1, 1, 1, 1])]
+)
+def test_a_process_that_knows_nothing_goes_on_where_another_ended_and_with_another_part_each_time(
+    whole: int, sizes: list[int]
+) -> None:
+    batch = parcels(*USERS[:whole])
 
     tried = [Suspects(Lane.USERS).to_try(batch, 100, failures) for failures in range(30)]
 
-    assert [len(first) for first, _ in tried][:11] == [100, 100, 100, 50, 25, 12, 6, 3, 1, 1, 1]
-    assert all({parcel.subject for parcel in (*first, *others)} == set(USERS[:100]) for first, others in tried)
-    assert len({first[0].subject for first, _ in tried[8:]}) == 22
+    assert [len(first) for first, _ in tried][:11] == sizes
+    assert all({parcel.subject for parcel in (*first, *others)} == set(USERS[:whole]) for first, others in tried)
+    assert {parcel.subject for first, _ in tried[11:] for parcel in first} == set(USERS[:whole])
 
 
 def test_what_a_process_found_to_fail_in_passing_does_not_lead_it_back_to_the_whole() -> None:
     suspects, batch = Suspects(Lane.USERS), parcels(*USERS[:100])
-    first, _ = suspects.to_try(batch, 100, 5)
+    first, _ = suspects.to_try(batch, 100, 3)
     suspects.note([(first, FAILED)])
+    second, _ = suspects.to_try(batch, 100, 4)
 
     assert batch[0] not in first
-    assert len(suspects.to_try(batch, 100, 6)[0]) == 6
+    assert (len(first), len(second)) == (50, 25)
 
 
 def test_a_process_goes_on_by_what_it_saw_itself() -> None:

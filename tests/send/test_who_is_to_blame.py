@@ -117,6 +117,20 @@ def test_only_an_hour_in_which_everything_was_refused_says_that_the_data_is_bad(
     assert counts(store) == found
 
 
+def test_where_nobody_was_let_in_for_an_hour_and_then_all_are_refused_nothing_is_rejected(store: Store, fake_road, told) -> None:
+    """A process that is started then tries part of a batch: enough to tell that everything is refused."""
+    owe(store, USERS[:100])
+    with store.writing() as connection:
+        leases.pause(connection, Pause(lane=Lane.USERS, until=NOW, reason="500", failures=STUBBORN, key_refused=False))
+    told.answer = lambda _lane, _documents: Rejected(reason="400")
+
+    for _ in range(5):
+        fake_road.drain(0.5)
+        fake_road.clock.advance(minutes=11)
+
+    assert counts(store) == {"owed": 100}
+
+
 def test_failures_of_another_kind_are_not_counted_where_everything_is_refused(store: Store) -> None:
     breaker = Breaker(Lane.USERS, lambda: after(hours=1), lambda: 0.5)
     with store.writing() as connection:
