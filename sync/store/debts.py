@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from sync.delivery import State
 from sync.store import ledger_claims, runs
-from sync.store.dialect import in_shares
+from sync.store.dialect import DEALS, in_shares
 from sync.store.leases import Lease
 from sync.store.ledger_claims import CLAIMS, Claim, Same
 from sync.store.listed import IDS, among, one_of, values
@@ -83,7 +83,7 @@ def _due(connection: Connection, wanted: Wanted, *, after: int) -> tuple[list[in
     return sorted(found[State.UNKNOWN.value]), sorted(found[State.OWED.value])
 
 
-@lru_cache
+@lru_cache(DEALS)
 def _next(state: State, shares: frozenset[int] | None, database: str) -> Prepared:
     """Return the statement for the next profiles about whom an audience owes something, but for whom something is on the way."""
     m = memberships.c

@@ -37,6 +37,11 @@ SHARES: Final = 16
 """Into how many shares users and companies are divided among those who send."""
 
 
+DEALS: Final = 16
+"""So many statements about shares a process keeps of a kind, 30 kB each: it has one set of them at a time, and another one whenever
+some process comes, goes or is stopped, which may be thousands of times."""
+
+
 def in_shares(database: Connection | str, subject: ColumnElement[str], shares: frozenset[int] | None) -> ColumnElement[bool]:
     """Return whether a subject is in one of the shares; None is all of them, and on SQLite there is only one."""
     if shares is None or _name(database) == "sqlite":

@@ -21,7 +21,7 @@ from sqlalchemy import BigInteger, Connection, Integer, Select, Text, func, lite
 from sync.call import Call
 from sync.delivery import Lane, State
 from sync.store.calls import from_row
-from sync.store.dialect import in_shares
+from sync.store.dialect import DEALS, in_shares
 from sync.store.listed import among
 from sync.store.prepared import Prepared, told
 from sync.store.queue import with_calls
@@ -136,7 +136,7 @@ def _due_after(connection: Connection, wanted: Wanted, passed: _Passed, place: i
     return _Found(unknown=unknown, owed=[(row.id, row.subject) for row in rows if row.state == State.OWED.value])
 
 
-@lru_cache
+@lru_cache(DEALS)
 def _next(replayed: bool, shares: frozenset[int] | None, database: str) -> Prepared:
     """Return the statement for the next rows, as (id, subject, state)."""
     d = deliveries.c

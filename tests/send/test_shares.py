@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import random
 import threading
 import time
+import tracemalloc
 from collections import Counter
 from datetime import timedelta
 
@@ -159,6 +162,32 @@ def test_calls_that_a_dead_one_had_are_unknown_to_whoever_takes_their_share(stor
 
     assert 0 < len(again) < 40
     assert theirs == {"sending"}
+
+
+@several_processes
+def test_shares_that_a_process_had_once_cost_no_memory(store: Store, fake_road) -> None:
+    record(store, audience(store), {f"u{number}" for number in range(200)})
+    keep(store, *(identify(f"u{number}") for number in range(200)), forward=True)
+    dice = random.Random(1)
+
+    def claim_of_others() -> None:
+        shares = frozenset(dice.sample(range(16), 6))
+        with store.writing() as connection:
+            fake_road.desk.claim(connection, Lane.USERS, Busy(), items=1, shares=shares)
+
+    for _ in range(20):
+        claim_of_others()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(60):
+            claim_of_others()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert after - before < 2 * 1024 * 1024
 
 
 def test_who_may_no_longer_send_is_stopped_at_the_last_moment(road, standin: StandIn) -> None:
