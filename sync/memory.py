@@ -32,8 +32,8 @@ def settle_memory() -> None:
 def frozen() -> Iterator[None]:
     """Take all that there is by now, modules mostly, for what stays, and look for garbage among what comes after it alone.
 
-    Python looks at everything only once what is new is a quarter of what it looks at. So what a door throws away, a few kilobytes
-    for each collection in which a request was being answered, lay among modules for hours.
+    Python looks at everything only once what is new is a quarter of what it looks at. So what a door throws away, some
+    hundred objects that were in use while garbage was looked for, lay among modules for hours.
     """
     gc.collect()
     gc.freeze()

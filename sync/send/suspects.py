@@ -56,7 +56,7 @@ class Suspects:
         self._held: dict[Key, _Waiting] = {}
         self._taken = 0
         self._has_divided = False
-        """Whether something is known to be there that fails, which is then looked for at once wherever it may be."""
+        """Whether something is known to be there that fails, which is then looked for at once in whatever batch fails."""
 
     def held(self) -> Held:
         """Return what is not to be claimed now."""
@@ -72,7 +72,7 @@ class Suspects:
         alone = [[parcel] for parcel in claimed if self._key(parcel) in self._held] if self._held else []
         others = [parcel for parcel in claimed if self._key(parcel) not in self._held] if alone else list(claimed)
         times = self._failed.get(self._key(others[0]), 0) if others else 0
-        first = self._part(min(usual, len(others)), times)
+        first = _part(min(usual, len(others)), times)
         rest = [others[start : start + usual] for start in range(first, len(others), usual)]
         return [*([others[:first]] if others else []), *rest, *alone]
 
@@ -85,9 +85,10 @@ class Suspects:
         begins = self._key(first[0])
         if failures < PATIENT or begins in self._failed or begins in self._held:
             return first, [parcel for several in rest for parcel in several]
+        self._has_divided = True
         # Of fewer that are refused nobody could tell whether everything is.
         least = REFUSALS if len(claimed) >= 2 * REFUSALS else 1
-        size = max(least, self._part(len(claimed), failures))
+        size = max(least, _part(len(claimed), failures))
         start = failures * size % len(claimed)
         turned = [*claimed[start:], *claimed[:start]]
         return turned[:size], turned[size:]
@@ -120,7 +121,9 @@ class Suspects:
         key = self._key(parcels[0])
         if len(self._failed) >= REMEMBERED:
             self._failed.clear()
-        self._failed[key] = self._failed.get(key, PATIENT - 1 if self._has_divided else 0) + 1
+        is_sought = self._has_divided and len(parcels) > 1
+        self._failed[key] = self._failed.get(key, PATIENT - 1 if is_sought else 0) + 1
+        self._has_divided |= self._failed[key] >= PATIENT
         before = self._held.get(key)
         if len(parcels) > 1 or (before is None and self._failed[key] <= PATIENT):
             return
@@ -132,14 +135,13 @@ class Suspects:
             "lane %s: one item fails by itself; it waits for %d seconds, the others go on", self._lane, seconds, extra=extra
         )
 
-    def _part(self, whole: int, failures: int) -> int:
-        """Return how many of so many go at once after so many failures."""
-        halvings = max(0, failures - PATIENT + 1)
-        self._has_divided |= halvings > 0
-        return max(1, whole >> halvings)
-
     def _key(self, parcel: Parcel) -> Key:
         return parcel.deliveries[0] if self._lane is Lane.ACTIONS else parcel.subject
+
+
+def _part(whole: int, failures: int) -> int:
+    """Return how many of so many go at once after so many failures."""
+    return max(1, whole >> max(0, failures - PATIENT + 1))
 
 
 def _has_failed(outcome: Outcome) -> bool:

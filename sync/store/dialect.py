@@ -38,7 +38,7 @@ SHARES: Final = 16
 
 
 DEALS: Final = 16
-"""So many statements about shares a process keeps of a kind, 30 kB each: it has one set of them at a time, and another one whenever
+"""So many statements about shares a process keeps of a kind, 37 kB each: it has one set of them at a time, and another one whenever
 some process comes, goes or is stopped, which may be thousands of times."""
 
 

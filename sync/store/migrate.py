@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insp
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String))
 """Where alembic keeps the revision. Asked here and not by alembic, which makes a table and a statement for each time: SQLAlchemy
-keeps hundreds of those, a kilobyte or ten each, and whoever asks for readiness asks every few seconds."""
+keeps hundreds of those, and whoever asks for readiness asks every few seconds."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 

@@ -55,7 +55,7 @@ class Server:
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
-                http=type("Protocol", _PROTOCOL, told),
+                http=type("Protocol", (_PROTOCOL,), told),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -198,8 +198,8 @@ class ImpatientProtocol(H11Protocol):
             self.transport.close()
 
 
-class _InOneRoom(asyncio.BufferedProtocol):
-    """Reads into one room, whichever connection it is, and hands on a copy of what came.
+class _OneRoomProtocol(ImpatientProtocol, asyncio.BufferedProtocol):
+    """Reads into one room, whichever connection it is, and goes on with a copy of what came.
 
     Otherwise each time memory is taken for as much as may come, of which all but some hundred bytes are given back: what is taken
     meanwhile for longer lies behind it, and leaves holes, by which a door grew for as long as it was watched.
@@ -213,12 +213,9 @@ class _InOneRoom(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(memoryview(self.room)[:nbytes]))
 
-    def data_received(self, data: bytes) -> None:
-        raise NotImplementedError
-
 
 # There a connection is not read at once when it is asked where to, so that each would need a room of its own.
-_PROTOCOL: Final = (ImpatientProtocol,) if sys.platform == "win32" else (ImpatientProtocol, _InOneRoom)
+_PROTOCOL: Final = ImpatientProtocol if sys.platform == "win32" else _OneRoomProtocol
 
 
 class _Full:

@@ -149,7 +149,7 @@ def test_a_line_of_any_length_does_no_harm(sqlite_line: Any) -> None:
 
 
 def test_an_interrupted_import_can_be_run_again(line: Any) -> None:
-    line.write("h.jsonl", "".join(GOOD.replace("ann", f"user{number}") for number in range(12_000)))
+    line.write("h.jsonl", "".join(GOOD.replace("ann", f"user{number}") for number in range(24_000)))
     process = line.started("import", "h.jsonl")
     while line("user", "user0").code and process.poll() is None:
         time.sleep(0.05)
@@ -158,7 +158,6 @@ def test_an_interrupted_import_can_be_run_again(line: Any) -> None:
     _, err = process.communicate(timeout=30)
     again = line("import", "h.jsonl", "--json")
 
-    # Where all was done when the signal came, Python itself may have ended so far that it does what it does to any process.
-    assert process.returncode in (130, 0, -signal.SIGINT)
+    assert process.returncode in (130, 0)
     assert err == (b"personas-sync: interrupted; nothing is lost\n" if process.returncode == 130 else b"")
-    assert again.json["accepted"] + again.json["duplicate"] == 12_000
+    assert again.json["accepted"] + again.json["duplicate"] == 24_000
