@@ -323,9 +323,7 @@ def _ended(work: Callable[[], object]) -> int:
     except SyncError as error:
         return _refused(error)
     except (KeyboardInterrupt, typer.Abort) as reason:
-        _forget_output()
-        note("personas-sync: interrupted; nothing is lost")
-        return TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
+        return _interrupted(reason)
     except BrokenPipeError:
         _forget_output()
         return CLOSED_PIPE
@@ -339,8 +337,17 @@ def _ended(work: Callable[[], object]) -> int:
         # Typer's own errors, about how it was called, bring their message and their code along.
         if hasattr(error, "exit_code") and hasattr(error, "show"):
             raise
+        # What a driver says that was interrupted in the middle, and could not clean up, is no fault of its own.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _interrupted(error.__context__)
         return _our_fault(error)
     return 0
+
+
+def _interrupted(reason: BaseException) -> int:
+    _forget_output()
+    note("personas-sync: interrupted; nothing is lost")
+    return TERMINATED if isinstance(reason, Terminated) else INTERRUPTED
 
 
 def _flushed(code: int) -> int:
